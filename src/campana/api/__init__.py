@@ -1,0 +1,1 @@
+"""The contract as data: shapes and routes generated from the published service models, and what they rest on."""
