@@ -1,0 +1,208 @@
+"""Reads the journal and feeds the hub; what the hub decides, it writes to the sessions.
+
+The common case does not read: a notification of this node carries its entries, and `take` writes their frames
+before it returns. Only what the hub misses (a gap, a topic just followed, a session that began behind) is read.
+Whatever is read or notified meanwhile, in whichever order: the hub takes each entry once, so nothing here has to wait
+for anything else.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from campana import log
+from campana.clock import Clock
+from campana.delivery.hub import CatchUp, Follower, Hub
+from campana.delivery.notifier import Notification, Notifier
+from campana.store import topics
+from campana.store.database import Database, Tx
+from campana.store.topics import Entry
+
+POLL_SECONDS = 5.0
+RETRY_SECONDS = 1.0  # after a database error
+TOPICS_PER_READ = 500
+ENTRIES_PER_READ = 1_000
+ENTRIES_PER_TOPIC = 100
+INTERNAL_ERROR = 1011  # WebSocket close code; clients come back on it (spec/realtime.md §3)
+
+
+class Journal(Protocol):
+    """What is read, inside a transaction; `store/topics.py` is one."""
+
+    def after(self, tx: Tx, topic: str, number: int, limit: int) -> list[Entry]: ...
+    def heads(self, tx: Tx, names: Sequence[str]) -> dict[str, int]: ...
+
+
+class JournalReader:
+    """One for each node; everything but `run` is called on the event loop and returns at once."""
+
+    def __init__(
+        self,
+        db: Database,
+        notifier: Notifier,
+        hub: Hub,
+        clock: Clock,
+        text_frame: Callable[[str], bytes],
+        *,
+        poll_s: float = POLL_SECONDS,
+        journal: Journal = topics,
+    ) -> None:
+        """`text_frame` turns text into a WebSocket frame, done once for all who hear it; `poll_s` is in seconds."""
+        self._db = db
+        self._notifier = notifier
+        self._hub = hub
+        self._clock = clock
+        self._text_frame = text_frame
+        self._poll_s = poll_s
+        self._journal = journal
+        self._wake = asyncio.Event()
+        notifier.subscribe(self.take)
+
+    def open(self, follower: Follower, follows: Iterable[tuple[str, int]]) -> None:
+        """From here on the follower hears these topics, each from the number given with it."""
+        self._hub.open(follower, follows)
+        self._wake_if_needed()
+
+    def close(self, follower: Follower) -> None:
+        """The follower hears nothing more."""
+        self._hub.close(follower)
+
+    def take(self, notification: Notification) -> None:
+        """Deliver the entries that come with it; what comes without, or with a gap before it, will be read."""
+        names: Iterable[str] = notification
+        if len(notification) > 1:
+            # Users' topics first: a join is then heard as it passes, without reading it back.
+            names = sorted(notification, key=_is_channel)
+        for name in names:
+            entries = notification[name]
+            if not entries:
+                self._hub.suspect((name,))
+            for entry in entries:
+                self._deliver(entry)
+        self._end_closed()
+        self._wake_if_needed()
+
+    def poll(self) -> None:
+        """Look after every topic, in case a notification was lost."""
+        self._hub.suspect_all()
+        self._wake_if_needed()
+
+    async def run(self) -> None:
+        """Read what is missing, hear the other nodes, poll; until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._read_on_wake())
+            tasks.create_task(self._hear_other_nodes())
+            tasks.create_task(self._poll_regularly())
+
+    async def settle(self) -> None:
+        """Read until nothing is known to be missing. Raises what the database raises; then nothing is forgotten."""
+        while self._hub.waits():
+            self._end_closed()
+            await self._read_some()
+
+    # The three tasks of `run`
+
+    async def _read_on_wake(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self.settle()
+            except Exception:  # a database that is away comes back; without this task nobody would hear it
+                log.exception("journal.unread")
+                await self._clock.sleep(RETRY_SECONDS)
+                self._wake.set()
+
+    async def _hear_other_nodes(self) -> None:
+        async for notification in self._notifier.notifications():
+            self.take(notification)
+
+    async def _poll_regularly(self) -> None:
+        while True:
+            await self._clock.sleep(self._poll_s)
+            self.poll()
+
+    # Reading
+
+    async def _read_some(self) -> None:
+        behind, catch_ups = self._hub.to_read(TOPICS_PER_READ)
+        behind.sort(key=lambda topic: _is_channel(topic[0]))
+        wanted = [*behind, *((catch_up.topic, catch_up.next - 1) for catch_up in catch_ups)]
+        if not wanted:
+            return
+        try:
+            found = await self._db.read(_read, self._journal, wanted)
+        except BaseException:
+            self._hub.suspect(name for name, _ in behind)
+            raise
+        self._hub.suspect(name for name, _ in behind[len(found) :])
+        for (name, after), entries in zip(behind, found, strict=False):
+            self._take_read(name, after, entries)
+        for catch_up, entries in zip(catch_ups, found[len(behind) :], strict=False):
+            self._take_missed(catch_up, entries)
+        self._end_closed()
+
+    def _take_read(self, name: str, after: int, entries: list[Entry] | None) -> None:
+        if entries is None:
+            return
+        if _contiguous(after, entries):
+            for entry in entries:
+                self._deliver(entry)
+            if len(entries) >= ENTRIES_PER_TOPIC:
+                self._hub.suspect((name,))
+        elif self._hub.cursor(name) == after:
+            self._end_lost(name, self._hub.lost(name))
+
+    def _take_missed(self, catch_up: CatchUp, entries: list[Entry] | None) -> None:
+        entries = _contiguous(catch_up.next - 1, entries or [])
+        if not entries:
+            self._end_lost(catch_up.topic, [catch_up.follower])
+        for entry in self._hub.take_missed(catch_up, entries):
+            if entry.frame:
+                catch_up.follower.write(self._text_frame(entry.frame))
+
+    # Telling sessions
+
+    def _deliver(self, entry: Entry) -> None:
+        hearing = self._hub.take(entry)
+        if hearing and entry.frame:
+            frame = self._text_frame(entry.frame)
+            for follower in hearing:
+                follower.write(frame)
+
+    def _end_closed(self) -> None:
+        for follower, code in self._hub.to_close():
+            follower.end(code)
+
+    def _end_lost(self, name: str, followers: Sequence[Follower]) -> None:
+        # A silent gap would be worse: clients reconnect and read what they missed.
+        log.warning("journal.lost", topic=name, sessions=len(followers))
+        for follower in followers:
+            follower.end(INTERNAL_ERROR, "Events were lost")
+
+    def _wake_if_needed(self) -> None:
+        if self._hub.waits():
+            self._wake.set()
+
+
+def _read(tx: Tx, journal: Journal, wanted: Sequence[tuple[str, int]]) -> list[list[Entry] | None]:
+    """For each topic and number the entries after it, None if there are none; fewer than wanted when it is enough."""
+    heads = journal.heads(tx, [name for name, _ in wanted])
+    found: list[list[Entry] | None] = []
+    count = 0
+    for name, number in wanted:
+        if count >= ENTRIES_PER_READ:
+            break
+        entries = journal.after(tx, name, number, ENTRIES_PER_TOPIC) if heads.get(name, 0) > number else None
+        found.append(entries)
+        count += len(entries or ())
+    return found
+
+
+def _contiguous(after: int, entries: list[Entry]) -> list[Entry]:
+    """The entries up to the first gap."""
+    return [entry for number, entry in enumerate(entries, after + 1) if entry.number == number]
+
+
+def _is_channel(name: str) -> bool:
+    return not name.startswith("user/")

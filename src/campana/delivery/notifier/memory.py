@@ -1,0 +1,24 @@
+"""The notifier of a single node: nobody else to tell, nobody else to hear."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from campana.delivery.notifier import Notification
+
+
+class MemoryNotifier:
+    """A `Notifier` within one process."""
+
+    def __init__(self) -> None:
+        self._takers: list[Callable[[Notification], None]] = []
+
+    def notify(self, topics: Notification) -> None:
+        for take in self._takers:
+            take(topics)
+
+    def subscribe(self, take: Callable[[Notification], None]) -> None:
+        self._takers.append(take)
+
+    async def notifications(self) -> AsyncIterator[Notification]:
+        await asyncio.Event().wait()  # there are no other nodes
+        yield {}

@@ -1,0 +1,246 @@
+"""Live sessions: from an accepted WebSocket to SESSION_ESTABLISHED, and to the close code that ends it.
+
+A session is a few slots, without a task of its own: frames go straight from the journal reader to the socket. The
+socket layer frames, buffers, pings, and closes those that are too slow; close codes are those of spec/realtime.md §3.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from campana import log
+from campana.clock import Clock
+from campana.delivery.hub import Follower
+from campana.delivery.journal_reader import JournalReader
+from campana.frames import SESSION_ESTABLISHED
+from campana.store import identities, topics
+from campana.store.database import Database, Tx
+
+Request = TypeVar("Request")
+Follows = Callable[[Tx, str], Sequence[tuple[str, int]] | None]
+
+GOING_AWAY = 1001
+INTERNAL_ERROR = 1011
+SERVICE_RESTART = 1012
+REPLACED = 4002
+FORBIDDEN = 4003
+TOO_MANY = 4005
+
+CONNECTIONS_PER_USER = 10
+CLOSED_AT_ONCE = 500
+EXPIRY_STEP_SECONDS = 3_600.0
+
+
+class Socket(Protocol):
+    """One accepted WebSocket. Neither method raises or waits; after the end of the connection both do nothing.
+
+    However the connection ends, the socket layer then calls `Sessions.closed(socket)`, once.
+    """
+
+    def write(self, frame: bytes) -> None:
+        """Queue the bytes of a whole WebSocket frame."""
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Send what is queued, then a close frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """What a good request asks for: a session of this user under this name, until its credentials expire."""
+
+    user_arn: str
+    session_id: str
+    expires_at: int | None = None
+    """Milliseconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The close code, and the reason for the client."""
+
+    code: int
+    reason: str
+
+
+class Timer(Protocol):
+    """What `call_later` returns."""
+
+    def cancel(self) -> None: ...
+
+
+CallLater = Callable[[float, Callable[[], None]], Timer]
+
+
+class Session(Follower):
+    """One user's session on one socket."""
+
+    __slots__ = ("_registry", "expires_at", "id", "socket", "timer")
+
+    def __init__(self, registry: "Registry", socket: Socket, admitted: Admitted) -> None:
+        super().__init__(admitted.user_arn)
+        self._registry = registry
+        self.socket = socket
+        self.id = admitted.session_id
+        self.expires_at = admitted.expires_at
+        self.timer: Timer | None = None
+
+    def write(self, frame: bytes) -> None:
+        if self.live:
+            self.socket.write(frame)
+
+    def end(self, code: int, reason: str = "") -> None:
+        if self.live:
+            self._registry.forget(self)
+            log.info("session.closed", code=code, reason=reason)
+            self.socket.close(code, reason)
+
+
+class Registry(Protocol):
+    """Where a session is known until it ends."""
+
+    def forget(self, session: Session) -> None: ...
+
+
+class Sessions(Generic[Request]):
+    """All sessions of this node."""
+
+    def __init__(
+        self,
+        db: Database,
+        reader: JournalReader,
+        clock: Clock,
+        text_frame: Callable[[str], bytes],
+        judge: Callable[[Request], Awaitable[Admitted | Refusal]],
+        *,
+        prefetch: Callable[[Admitted, Request], Awaitable[Iterable[str]]] | None = None,
+        connections_per_user: int = CONNECTIONS_PER_USER,
+        call_later: CallLater | None = None,
+        follows: Follows | None = None,
+    ) -> None:
+        """`judge` decides on a request (signature, policies, user); `prefetch` gives the texts of further frames.
+
+        `call_later` is the event loop's. `follows` gives the topics of a user with their heads, or None if the user
+        is no more, in the transaction it is handed.
+        """
+        self._db = db
+        self._reader = reader
+        self._clock = clock
+        self._text_frame = text_frame
+        self._judge = judge
+        self._prefetch = prefetch
+        self._connections_per_user = connections_per_user
+        self._call_later = call_later
+        self._follows = follows or following_if_live
+        self._established = text_frame(SESSION_ESTABLISHED)
+        self._sockets: dict[Socket, Session | None] = {}  # None: not judged yet
+        self._users: dict[str, list[Session]] = {}
+        self._stopping = False
+
+    def __len__(self) -> int:
+        """Sockets that are open, established or not."""
+        return len(self._sockets)
+
+    async def open(self, socket: Socket, request: Request) -> Session | None:
+        """Judge the request of an accepted socket and establish its session; None if the socket was closed instead.
+
+        SESSION_ESTABLISHED is the session's first frame, and all that is committed after it is heard.
+        """
+        if self._stopping:
+            socket.close(SERVICE_RESTART, "The server is stopping")
+            return None
+        self._sockets[socket] = None
+        try:
+            verdict = await self._judge(request)
+            if socket not in self._sockets:  # gone meanwhile
+                return None
+            verdict = self._within_limits(verdict)
+            if isinstance(verdict, Refusal):
+                self._refuse(socket, verdict)
+                return None
+            session = self._sockets[socket] = Session(self, socket, verdict)
+            self._users.setdefault(session.user, []).append(session)
+            # Read after the user was judged: a user deleted in between is not missed.
+            follows = await self._db.read(self._follows, session.user)
+            if not session.live:
+                return None
+            if follows is None:
+                session.end(FORBIDDEN, "The user does not exist")
+                return None
+            session.write(self._established)
+            self._reader.open(session, [(topic, head + 1) for topic, head in follows])
+            self._end_when_expired(session)
+            log.info("session.established", topics=len(follows))
+            if self._prefetch is not None:
+                for text in await self._prefetch(verdict, request):
+                    session.write(self._text_frame(text))
+        except BaseException as error:
+            if socket in self._sockets:
+                self.closed(socket)
+                socket.close(INTERNAL_ERROR, "Internal error")
+            if not isinstance(error, Exception):  # cancelled
+                raise
+            log.exception("session.failed")  # here, since a socket has no other answer than its close code
+            return None
+        return session if session.live else None
+
+    def closed(self, socket: Socket) -> None:
+        """The connection has ended, for whatever reason. A second time changes nothing."""
+        session = self._sockets.pop(socket, None)
+        if session is not None:
+            self.forget(session)
+
+    def forget(self, session: Session) -> None:
+        """The session hears nothing more and does not count any more. A second time changes nothing."""
+        self._sockets.pop(session.socket, None)
+        self._reader.close(session)
+        if session.timer is not None:
+            session.timer.cancel()
+            session.timer = None
+        peers = self._users.get(session.user, [])
+        if session in peers:
+            peers.remove(session)
+            if not peers:
+                del self._users[session.user]
+
+    async def close_all(self, code: int = SERVICE_RESTART, at_once: int = CLOSED_AT_ONCE) -> None:
+        """Take no more sockets and close all, `at_once` at a time so that each batch gets onto the wire."""
+        self._stopping = True
+        while self._sockets:
+            for socket in list(self._sockets)[:at_once]:
+                self.closed(socket)
+                socket.close(code, "The server is stopping")
+            await asyncio.sleep(0)
+
+    def _within_limits(self, verdict: Admitted | Refusal) -> Admitted | Refusal:
+        """Of a user's sessions one may have this id, the newest; and there may be only so many."""
+        if isinstance(verdict, Refusal):
+            return verdict
+        for peer in [*self._users.get(verdict.user_arn, ())]:
+            if peer.id == verdict.session_id:
+                peer.end(REPLACED, "Replaced by a newer connection of this session")
+        if len(self._users.get(verdict.user_arn, ())) >= self._connections_per_user:
+            return Refusal(TOO_MANY, "The user has too many connections")
+        return verdict
+
+    def _refuse(self, socket: Socket, refusal: Refusal) -> None:
+        del self._sockets[socket]
+        log.info("session.refused", code=refusal.code, reason=refusal.reason)
+        socket.close(refusal.code, refusal.reason)
+
+    def _end_when_expired(self, session: Session) -> None:
+        """Clients come back with fresh credentials; in steps, since loops differ in how far ahead they can wait."""
+        session.timer = None
+        if session.expires_at is None or not session.live:
+            return
+        seconds = (session.expires_at - self._clock.now()) / 1000
+        if seconds <= 0:
+            session.end(GOING_AWAY, "The credentials have expired")
+            return
+        call_later = self._call_later or asyncio.get_running_loop().call_later
+        session.timer = call_later(min(seconds, EXPIRY_STEP_SECONDS), lambda: self._end_when_expired(session))
+
+
+def following_if_live(tx: Tx, user_arn: str) -> Sequence[tuple[str, int]] | None:
+    """The topics a user's sessions follow, with their heads; None if there is no such user any more."""
+    return None if identities.find(tx, user_arn) is None else topics.following(tx, user_arn)
