@@ -11,6 +11,7 @@ import sys
 from collections.abc import Collection, Sequence
 from typing import NoReturn
 
+from campana import __version__
 from campana.settings import SetupError
 
 # name → what it does. The module is campana.cli.<name>.
@@ -29,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _run(words)
         sys.stdout.flush()
     except SystemExit as exit:  # argparse: --help, --version, or called wrongly
-        return exit.code if isinstance(exit.code, int) else 0
+        return exit.code if isinstance(exit.code, int) else int(exit.code is not None)
     except SetupError as error:
         return _failed(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -52,7 +53,7 @@ def parser(commands: Collection[str] = tuple(COMMANDS)) -> argparse.ArgumentPars
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    whole.add_argument("--version", action=_Version, nargs=0, default=argparse.SUPPRESS, help="show the version")
+    whole.add_argument("--version", action="version", version=f"campana {__version__}", help="show the version")
     places = whole.add_subparsers(metavar="COMMAND", title="commands", dest="command")
     for name, does in COMMANDS.items():
         place = places.add_parser(
@@ -102,13 +103,3 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"campana: {message} (see {self.prog} --help)\n")
-
-
-class _Version(argparse.Action):
-    """Looks the version up only when asked for."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from campana import __version__
-
-        print(f"campana {__version__}")
-        parser.exit()
