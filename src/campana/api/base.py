@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from functools import cache, total_ordering
-from typing import Any
+from typing import Literal
 
 import msgspec
 
@@ -137,7 +137,7 @@ class Route:
     """
 
     operation: str
-    service: str  # messaging, identity or both
+    service: Literal["messaging", "identity", "both"]
     method: str
     path: tuple[str, ...]
     status: int
@@ -156,8 +156,3 @@ class Route:
 def wire_names(shape: type[Shape]) -> dict[str, str]:
     """Field name → name on the wire: `resource_arn` → `ResourceARN`."""
     return dict(zip(shape.__struct_fields__, shape.__struct_encode_fields__, strict=True))
-
-
-def builtins(value: object) -> Any:
-    """The value as plain dictionaries, lists, texts and numbers, timestamps as ISO-8601 text; for logs and tools."""
-    return msgspec.json.decode(_FRAME.encode(value))
