@@ -141,10 +141,11 @@ class _Pool:
             raise _stopped()
         while self._idle:
             worker = self._idle.pop()
-            if worker.usable and worker.sources == found:
+            if worker.sources != found:
+                self._say("files changed: a fresh worker")
+                worker.kill()
+            elif worker.usable:
                 return worker
-            self._say("files changed: a fresh worker" if worker.usable else "a worker ended while idle")
-            self._drop(worker)
         if (
             self._last_failure is not None
             and self._failed_sources == found
@@ -159,10 +160,12 @@ class _Pool:
         try:
             await worker.start()
         except BaseException as problem:  # a cancelled caller, too: nobody else would end the worker
-            self._drop(worker)
+            worker.kill()
             if isinstance(problem, FunctionFailed) and problem.kind is FailureKind.INIT:
                 self._back_off(problem, found)
             raise
+        finally:
+            worker.when_closed(lambda: self._gone(worker))
         self._starts_failed, self._last_failure = 0, None
         return worker
 
@@ -178,12 +181,13 @@ class _Pool:
         if worker.usable:
             self._idle.append(worker)
         else:
-            self._drop(worker)
+            worker.kill()
 
-    def _drop(self, worker: Worker) -> None:
-        """Kill it; it stays known until it is gone, so that `stop` can wait for it."""
-        worker.kill()
-        worker.when_closed(lambda: self._workers.discard(worker))
+    def _gone(self, worker: Worker) -> None:
+        self._workers.discard(worker)
+        if worker in self._idle:
+            self._idle.remove(worker)
+            self._say("a worker ended while idle")
 
     def _say(self, text: str) -> None:
         self._given.log(FunctionLine(self._spec.name, text, source=Source.RUNTIME))

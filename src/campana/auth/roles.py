@@ -1,0 +1,98 @@
+"""The third gate: what a bearer is to a channel, and which of that an operation asks for (spec/api.md §1.7).
+
+A fact is a word, found by one small function, at most once in a call and only if some row mentions it.
+"""
+
+from collections.abc import Callable, Collection
+from enum import StrEnum
+from typing import Final
+
+from campana.errors import Forbidden
+from campana.unit_of_work import Call
+
+
+class Fact(StrEnum):
+    """Something that holds of the bearer, the channel or the message."""
+
+    USER = "USER"  # the bearer is a live user or bot of the app instance
+    ADMIN = "ADMIN"  # is an admin of the app instance
+    MODERATOR = "MODERATOR"  # moderates the channel
+    MEMBER = "MEMBER"  # has a membership in the channel
+    VISIBLE = "VISIBLE"  # … which is not HIDDEN
+    SELF = "SELF"  # is the member that the call is about
+    WELCOME = "WELCOME"  # is not banned from the channel
+    PUBLIC = "PUBLIC"  # the channel's privacy is PUBLIC
+    UNRESTRICTED = "UNRESTRICTED"  # its mode is UNRESTRICTED
+    SENT = "SENT"  # the message is there, and SENT
+    OWN = "OWN"  # the bearer sent the message
+    INVOLVED = "INVOLVED"  # the message is untargeted, or sent by or to the bearer
+
+
+USER, ADMIN, MODERATOR, MEMBER, VISIBLE, SELF = (
+    Fact.USER, Fact.ADMIN, Fact.MODERATOR, Fact.MEMBER, Fact.VISIBLE, Fact.SELF,
+)  # fmt: skip
+WELCOME, PUBLIC, UNRESTRICTED, SENT, OWN, INVOLVED = (
+    Fact.WELCOME, Fact.PUBLIC, Fact.UNRESTRICTED, Fact.SENT, Fact.OWN, Fact.INVOLVED,
+)  # fmt: skip
+
+Rows = Collection[frozenset[Fact]]
+"""Ways in: each set is one, and all facts in it must hold."""
+
+POLICY_ONLY: Final[Rows] = ()
+"""A developer's operation: no bearer, the policies of the credential alone decide."""
+
+
+def _is_self(call: Call) -> bool:
+    request = call.request
+    subject = getattr(request, "member_arn", None) or getattr(request, "app_instance_user_arn", None)
+    return subject is None or subject == call.bearer.arn
+
+
+def _is_sent(call: Call) -> bool:
+    return call.message is not None and call.message.status == "SENT"
+
+
+def _is_own(call: Call) -> bool:
+    return call.message is not None and call.message.sender_arn == call.bearer.arn
+
+
+def _is_involved(call: Call) -> bool:
+    if call.message is None:
+        return False
+    involved = call.message.involved
+    return involved is None or call.bearer.arn in involved
+
+
+_HOLDS: Final[dict[Fact, Callable[[Call], bool]]] = {
+    USER: lambda call: True,  # every bearer is one: `Call.bearer` refuses others
+    ADMIN: lambda call: call.is_admin,
+    MODERATOR: lambda call: call.is_moderator,
+    MEMBER: lambda call: call.membership is not None,
+    VISIBLE: lambda call: call.membership is not None and call.membership.type != "HIDDEN",
+    SELF: _is_self,
+    WELCOME: lambda call: not call.is_banned,
+    PUBLIC: lambda call: call.channel.privacy == "PUBLIC",
+    UNRESTRICTED: lambda call: call.channel.mode == "UNRESTRICTED",
+    SENT: _is_sent,
+    OWN: _is_own,
+    INVOLVED: _is_involved,
+}
+
+# Cheapest first: the order in which the facts of a row are looked up.
+_ORDER: Final = {fact: position for position, fact in enumerate(Fact)}
+
+
+def require(call: Call, rows: Rows) -> None:
+    """Raise Forbidden unless the facts of one row hold, whatever the reason, so that existence is not disclosed."""
+    if rows is POLICY_ONLY:
+        return
+    assert call.bearer  # there must be one, alive
+    found: dict[Fact, bool] = {}
+
+    def holds(fact: Fact) -> bool:
+        if fact not in found:
+            found[fact] = _HOLDS[fact](call)
+        return found[fact]
+
+    if not any(all(holds(fact) for fact in sorted(row, key=_ORDER.__getitem__)) for row in rows):
+        raise Forbidden

@@ -1,0 +1,340 @@
+"""A flow execution in a transaction: load, `machine.transition`, save, carry the effects out as rows.
+
+Invocations alone are handed out, as notices that the runner gets after the commit.
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from campana import events, log
+from campana.api.messaging import ChannelMessageCallback, Processor
+from campana.errors import BadRequest, Conflict, Forbidden
+from campana.flows import machine, payload
+from campana.flows.machine import AwaitingCallback, Completed, Deleted, Invoking, Plan, State, Step, Verdict
+from campana.flows.revision import Revision
+from campana.limits import STATUS_DETAIL_CHARACTERS
+from campana.store import channels, executions, messages
+from campana.store.channel_flows import ChannelFlow
+from campana.store.database import Tx
+from campana.store.executions import Execution
+from campana.store.messages import Message
+from campana.unit_of_work import UnitOfWork
+
+CREATE, UPDATE = "CREATE", "UPDATE"
+INVOKING, AWAITING_CALLBACK = "INVOKING", "AWAITING_CALLBACK"
+KEEP_COMPLETED_MS = 60 * 60 * 1000
+"""There is one for each message that was sent: an hour of them, not 48."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """Notice: invoke the processor now and report how that went (`report`)."""
+
+    execution_id: str
+    callback_id: str
+    attempt: int
+    processor: str
+    resource_arn: str
+    message_id: str
+    event: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Notice: somebody must look at an execution at this time (milliseconds)."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class InvocationFailure:
+    """Notice: what an operator's event bus is told of, whatever the fallback action (spec/integrations.md §5)."""
+
+    app_instance_arn: str
+    channel_arn: str
+    message_id: str
+    processor_resource_arn: str
+    reason: str
+
+
+_plans = msgspec.json.Decoder(Plan)
+_revisions = msgspec.json.Decoder(Revision)
+_processors = msgspec.json.Decoder(list[Processor])
+
+
+# What starts an execution, moves it on, ends it
+
+
+def start(unit: UnitOfWork, operation: str, message: Message, proposed: Revision, flow: ChannelFlow) -> None:
+    """Send `proposed` through the processors of `flow` as it stands now; the first is invoked after the commit."""
+    plan = _plan(unit, flow)
+    state = machine.begin(unit.now, unit.ids.token)
+    text = msgspec.json.encode(proposed).decode()
+    fresh = Execution(
+        id=unit.ids.uuid(),
+        message_id=message.id,
+        channel_arn=message.channel_arn,
+        operation=operation,
+        plan=msgspec.json.encode(plan).decode(),
+        state=INVOKING,
+        step=0,
+        tries=0,
+        callback_id="",
+        due_at=unit.now,
+        proposed=text,
+        draft=text,
+        created_at=unit.now,
+        version=1,
+    )
+    state, effects = machine.transition(state, machine.TimerFired(), plan, unit.now, unit.ids.token)
+    execution = _with_state(fresh, state)
+    executions.insert(unit.tx, execution)
+    _carry_out(unit, execution, message, plan, effects)
+
+
+def find_pending(tx: Tx, message_id: str) -> Execution | None:
+    """The execution that a message is in, if it has no verdict yet."""
+    newest = executions.newest_of(tx, message_id)
+    return newest if newest is not None and newest.state in (INVOKING, AWAITING_CALLBACK) else None
+
+
+def callback(
+    unit: UnitOfWork, channel_arn: str, callback_id: str, answer: ChannelMessageCallback, *, deny: bool, was_pending: bool
+) -> None:
+    """A processor's answer. Raises Forbidden, BadRequest or Conflict as spec/channel-flows.md §5 has it.
+
+    `was_pending`: the execution waited for this callback when the request arrived, before it queued for the lock.
+    """
+    execution = executions.by_callback(unit.tx, callback_id)
+    if execution is None or execution.channel_arn != channel_arn:
+        raise _late() if was_pending else Forbidden()
+    if answer.message_id != execution.message_id:
+        raise BadRequest("ChannelMessage.MessageId is not the message of this callback.")
+    event = machine.CallbackReceived(callback_id, deny=deny, edited=_edits(answer))
+    try:
+        _advance(unit, execution, event, answer)
+    except machine.NotKnown:
+        raise _late() if was_pending else Forbidden() from None
+    except machine.NotPending:
+        if was_pending:
+            raise _late() from None
+        raise BadRequest(
+            "Unable to complete processing of non-pending message"
+            f" for callback id: {callback_id}, message id: {answer.message_id}"
+        ) from None
+
+
+def _late() -> Conflict:
+    return Conflict("There was a conflict processing the request. Try your request again.")
+
+
+def cancel(unit: UnitOfWork, message_id: str) -> None:
+    """The message was redacted: a pending edit of it is dropped."""
+    if (execution := find_pending(unit.tx, message_id)) is not None:
+        _advance(unit, execution, machine.Cancelled())
+
+
+def wake(unit: UnitOfWork, execution_id: str) -> None:
+    """`due_at` of the execution may have passed."""
+    report(unit, execution_id, machine.TimerFired())
+
+
+def report(unit: UnitOfWork, execution_id: str, event: machine.Event) -> None:
+    """How an invocation went; about an execution that has moved on it changes nothing."""
+    execution = executions.find(unit.tx, execution_id)
+    if execution is None:
+        return
+    if channels.find(unit.tx, execution.channel_arn) is None:
+        executions.delete(unit.tx, execution)  # dropped with its channel, silently (spec/channel-flows.md §6)
+        return
+    _advance(unit, execution, event)
+
+
+# The machine's shell
+
+
+def _advance(
+    unit: UnitOfWork, execution: Execution, event: machine.Event, answer: ChannelMessageCallback | None = None
+) -> None:
+    plan = _plans.decode(execution.plan)
+    before = _state(execution)
+    state, effects = machine.transition(before, event, plan, unit.now, unit.ids.token)
+    if state == before and not effects:
+        return
+    message = messages.find(unit.tx, execution.channel_arn, execution.message_id)
+    if message is None:
+        # A NON_PERSISTENT one that was released; all that remains of its execution is to go.
+        assert not effects, "effects for a message that is gone"
+    changed = _with_state(execution, state)
+    for effect in effects:
+        if isinstance(effect, machine.ApplyEdits):
+            assert answer is not None
+            draft = _revisions.decode(changed.draft).edited(answer)
+            changed = msgspec.structs.replace(changed, draft=msgspec.json.encode(draft).decode())
+    if isinstance(state, Deleted):
+        executions.delete(unit.tx, execution)
+        if isinstance(before, Completed) and before.verdict is Verdict.FAILED and message is not None:
+            _forget_failed(unit, message)
+    else:
+        executions.save(unit.tx, changed)
+        unit.tx.announce(Due(state.due_at))
+    if message is not None:
+        _carry_out(unit, changed, message, plan, effects)
+
+
+def _carry_out(
+    unit: UnitOfWork, execution: Execution, message: Message, plan: Plan, effects: list[machine.Effect]
+) -> None:
+    for effect in effects:
+        match effect:
+            case machine.Invoke(step, callback_id, attempt):
+                _invoke(unit, execution, message, plan.steps[step], callback_id, attempt)
+            case machine.EmitInvocationFailure(step, reason):
+                _emit_failure(unit, message, plan.steps[step], reason)
+            case machine.Deny():
+                _deny(unit, execution, message)
+            case machine.Release():
+                _release(unit, execution, message)
+            case machine.Fail(reason):
+                _fail(unit, execution, message, reason)
+            case machine.ApplyEdits():
+                pass  # part of the row already
+
+
+def _invoke(
+    unit: UnitOfWork, execution: Execution, message: Message, step: Step, callback_id: str, attempt: int
+) -> None:
+    event = payload.render(unit, execution, message, _revisions.decode(execution.draft), callback_id)
+    unit.tx.announce(
+        Invocation(execution.id, callback_id, attempt, step.name, step.resource_arn, message.id, event.encode())
+    )
+    unit.tx.announce(Due(execution.due_at))
+
+
+def _emit_failure(unit: UnitOfWork, message: Message, step: Step, reason: str) -> None:
+    app_instance_arn = message.channel_arn.partition("/channel/")[0]
+    unit.tx.announce(
+        InvocationFailure(app_instance_arn, message.channel_arn, message.id, step.resource_arn, reason)
+    )
+
+
+def _release(unit: UnitOfWork, execution: Execution, message: Message) -> None:
+    released = msgspec.structs.replace(
+        _revisions.decode(execution.draft).on(message), status="SENT", status_detail=None, updated_at=unit.now
+    )
+    if execution.operation == UPDATE:
+        released = msgspec.structs.replace(released, edited_at=execution.created_at)
+        messages.update(unit.tx, released)
+        events.publish_message(unit, events.UPDATE_CHANNEL_MESSAGE, released)
+    else:
+        release_new(unit, released, stored=True)
+    log.info("execution.released", message=message.id, step=execution.step, waited_ms=unit.now - execution.created_at)
+
+
+def release_new(unit: UnitOfWork, message: Message, *, stored: bool) -> None:
+    """A new message goes to its channel. Kept if persistent; `stored` tells whether its row is there already."""
+    if message.persistence == "NON_PERSISTENT":
+        if stored:
+            messages.delete(unit.tx, message.id)
+    else:
+        if stored:
+            messages.update(unit.tx, message)
+        else:
+            messages.insert(unit.tx, message)
+        if message.type == "STANDARD":
+            channels.has_new_message(unit.tx, message.channel_arn, unit.now)
+    events.publish_message(unit, events.CREATE_CHANNEL_MESSAGE, message)
+
+
+def _deny(unit: UnitOfWork, execution: Execution, message: Message) -> None:
+    _tell_sender(unit, execution, message, "DENIED")
+    if execution.operation == CREATE:
+        messages.delete(unit.tx, message.id)
+    log.info("execution.denied", message=message.id, step=execution.step, operation=execution.operation)
+
+
+def _fail(unit: UnitOfWork, execution: Execution, message: Message, reason: str) -> None:
+    detail = reason[:STATUS_DETAIL_CHARACTERS]
+    if execution.operation == CREATE:
+        message = msgspec.structs.replace(message, status="FAILED", status_detail=detail, updated_at=unit.now)
+        messages.update(unit.tx, message)
+    _tell_sender(unit, execution, message, "FAILED", detail)
+    log.warning("execution.failed", message=message.id, step=execution.step, reason=reason)
+
+
+def _tell_sender(
+    unit: UnitOfWork, execution: Execution, message: Message, status: str, detail: str | None = None
+) -> None:
+    """What the sender proposed was not sent: the sender sees the own words, not what processors made of them."""
+    kinds = {
+        ("DENIED", CREATE): events.DENIED_CREATE_CHANNEL_MESSAGE,
+        ("DENIED", UPDATE): events.DENIED_UPDATE_CHANNEL_MESSAGE,
+        ("FAILED", CREATE): events.FAILED_CREATE_CHANNEL_MESSAGE,
+        ("FAILED", UPDATE): events.FAILED_UPDATE_CHANNEL_MESSAGE,
+    }
+    proposal = as_proposed(execution, message)
+    shown = msgspec.structs.replace(proposal, status=status, status_detail=detail, updated_at=unit.now)
+    events.publish_message(unit, kinds[status, execution.operation], shown)
+
+
+def as_proposed(execution: Execution, message: Message) -> Message:
+    """The message as its sender sees it while the execution is under way."""
+    proposal = _revisions.decode(execution.proposed).on(message)
+    edited_at = execution.created_at if execution.operation == UPDATE else message.edited_at
+    return msgspec.structs.replace(proposal, status="PENDING", edited_at=edited_at)
+
+
+def _forget_failed(unit: UnitOfWork, message: Message) -> None:
+    if message.status == "FAILED":
+        messages.delete(unit.tx, message.id)
+
+
+# Rows ↔ states
+
+
+def _plan(unit: UnitOfWork, flow: ChannelFlow) -> Plan:
+    waits = unit.settings.flows
+    ordered = sorted(_processors.decode(flow.processors), key=lambda each: each.execution_order)
+    return Plan(
+        steps=tuple(
+            Step(each.name, each.configuration.lambda_.resource_arn, machine.FallbackAction(each.fallback_action))
+            for each in ordered
+        ),
+        lease_ms=waits.lease_ms,
+        retry_after_ms=waits.retry_delays_ms,
+        callback_timeout_ms=waits.callback_timeout_ms,
+        keep_ms=KEEP_COMPLETED_MS,
+        keep_failed_ms=waits.callback_timeout_ms,
+    )
+
+
+def _state(execution: Execution) -> State:
+    step, tries, callback_id, due_at = execution.step, execution.tries, execution.callback_id, execution.due_at
+    match execution.state:
+        case "INVOKING":
+            return Invoking(step, tries, callback_id, due_at)
+        case "AWAITING_CALLBACK":
+            return AwaitingCallback(step, tries, callback_id, due_at)
+        case verdict:
+            return Completed(step, tries, callback_id, due_at, Verdict(verdict))
+
+
+def _with_state(execution: Execution, state: State) -> Execution:
+    match state:
+        case Invoking(step, tries, callback_id, due_at):
+            name = INVOKING
+        case AwaitingCallback(step, tries, callback_id, due_at):
+            name = AWAITING_CALLBACK
+        case Completed(step, tries, callback_id, due_at, verdict):
+            name = verdict.value
+        case Deleted():
+            return execution
+    return msgspec.structs.replace(
+        execution, state=name, step=step, tries=tries, callback_id=callback_id, due_at=due_at
+    )
+
+
+def _edits(answer: ChannelMessageCallback) -> bool:
+    fields = (answer.content, answer.metadata, answer.content_type, answer.message_attributes, answer.push_notification)
+    return any(field is not None for field in fields)

@@ -1,0 +1,170 @@
+"""Memberships: create, create many, describe, delete, list, and those of a user."""
+
+from campana import events, views
+from campana.api.messaging import (
+    BatchChannelMemberships,
+    BatchCreateChannelMembershipError,
+    BatchCreateChannelMembershipRequest,
+    BatchCreateChannelMembershipResponse,
+    ChannelMembershipSummary,
+    ChannelMembershipType,
+    CreateChannelMembershipRequest,
+    CreateChannelMembershipResponse,
+    DeleteChannelMembershipRequest,
+    DescribeChannelMembershipForAppInstanceUserRequest,
+    DescribeChannelMembershipForAppInstanceUserResponse,
+    DescribeChannelMembershipRequest,
+    DescribeChannelMembershipResponse,
+    ErrorCode,
+    ListChannelMembershipsForAppInstanceUserRequest,
+    ListChannelMembershipsForAppInstanceUserResponse,
+    ListChannelMembershipsRequest,
+    ListChannelMembershipsResponse,
+)
+from campana.auth.roles import ADMIN, MEMBER, MODERATOR, PUBLIC, SELF, UNRESTRICTED, WELCOME
+from campana.errors import ApiError, BadRequest, Conflict, Forbidden, NotFound
+from campana.operations.quotas import give_back, take
+from campana.operations.registry import operation
+from campana.store import bans, identities, memberships
+from campana.store.memberships import Membership
+from campana.unit_of_work import Call, UnitOfWork, parsed
+
+
+def existing_member(call: Call, member_arn: str) -> identities.Identity:
+    """The live user or bot of the bearer's app instance; raises BadRequest if there is none."""
+    parsed(member_arn, "memberArn")
+    found = identities.find(call.tx, member_arn)
+    if found is None or found.app_instance_arn != call.bearer.app_instance_arn:
+        raise BadRequest("An invalid app instance user ARN was supplied")
+    call.know({found.arn: found.name})
+    return found
+
+
+def _join(call: Call, member_arn: str, type: str) -> Membership:
+    """Make the membership, without an event. Raises what keeps this member out."""
+    existing_member(call, member_arn)
+    if bans.find(call.tx, call.channel.arn, member_arn) is not None:
+        raise Forbidden
+    membership = Membership(call.channel.arn, member_arn, "", type, call.bearer.arn, call.now, call.now, None)
+    if not memberships.insert(call.tx, membership):
+        raise Conflict("The user or bot is a member of the channel already.")
+    take(call, call.channel.arn, "memberships")
+    take(call, member_arn, "memberships of a user")
+    return membership
+
+
+def _check_type(call: Call, type: str) -> None:
+    if type == "HIDDEN" and not (call.is_admin or call.is_moderator):
+        raise Forbidden
+
+
+@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}, {MEMBER, UNRESTRICTED}, {SELF, PUBLIC, WELCOME}])
+def create_channel_membership(call: Call, request: CreateChannelMembershipRequest) -> CreateChannelMembershipResponse:
+    """Add a user or bot. Anybody may join a PUBLIC channel; only moderators and admins make HIDDEN members."""
+    assert call.sub_channel_id == ""
+    type = request.type or ChannelMembershipType.DEFAULT
+    _check_type(call, type)
+    membership = _join(call, request.member_arn, type)
+    events.publish_membership(call, events.CREATE_CHANNEL_MEMBERSHIP, membership)
+    return CreateChannelMembershipResponse(channel_arn=call.channel.arn, member=call.identity(request.member_arn))
+
+
+@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}, {MEMBER, UNRESTRICTED}])
+def batch_create_channel_membership(
+    call: Call, request: BatchCreateChannelMembershipRequest
+) -> BatchCreateChannelMembershipResponse:
+    """Add up to 100; those who can't be added are listed with the reason, and the others are added all the same."""
+    assert call.sub_channel_id == ""
+    type = request.type or ChannelMembershipType.DEFAULT
+    _check_type(call, type)
+    joined: list[Membership] = []
+    errors: list[BatchCreateChannelMembershipError] = []
+    for member_arn in dict.fromkeys(request.member_arns):
+        try:
+            joined.append(_join(call, member_arn, type))
+        except ApiError as error:  # every refusal of _join comes before it writes
+            errors.append(
+                BatchCreateChannelMembershipError(
+                    member_arn=member_arn, error_code=ErrorCode(error.code), error_message=error.message
+                )
+            )
+    if joined:
+        events.publish_memberships(call, joined)
+    return BatchCreateChannelMembershipResponse(
+        batch_channel_memberships=BatchChannelMemberships(
+            invited_by=call.identity(call.bearer.arn),
+            type=type,
+            members=[call.identity(membership.member_arn) for membership in joined],
+            channel_arn=call.channel.arn,
+        ),
+        errors=errors,
+    )
+
+
+@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}, {MEMBER}, {PUBLIC, WELCOME}])
+def describe_channel_membership(
+    call: Call, request: DescribeChannelMembershipRequest
+) -> DescribeChannelMembershipResponse:
+    """One member. A HIDDEN one is found by admins, moderators and itself only."""
+    row = memberships.find(call.tx, call.channel.arn, request.member_arn, call.sub_channel_id)
+    seen = row is not None and (
+        row.type != "HIDDEN" or row.member_arn == call.bearer.arn or call.is_moderator or call.is_admin
+    )
+    if row is None or not seen:
+        raise NotFound("The user or bot is not a member of the channel.")
+    return DescribeChannelMembershipResponse(channel_membership=views.membership(call, row))
+
+
+@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}, {MEMBER}, {PUBLIC, WELCOME}])
+def list_channel_memberships(call: Call, request: ListChannelMembershipsRequest) -> ListChannelMembershipsResponse:
+    """The members of one type, DEFAULT if none is named; HIDDEN ones for moderators and admins only."""
+    type = request.type or ChannelMembershipType.DEFAULT
+    _check_type(call, type)
+    page = memberships.page_by_type(call.tx, call.channel.arn, call.sub_channel_id, type, call.after, call.limit)
+    call.look_up(row.member_arn for row in page.rows)
+    return ListChannelMembershipsResponse(
+        channel_arn=call.channel.arn,
+        channel_memberships=[ChannelMembershipSummary(member=call.identity(row.member_arn)) for row in page.rows],
+        next_token=call.token(page),
+    )
+
+
+@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}, {MEMBER, SELF}])
+def delete_channel_membership(call: Call, request: DeleteChannelMembershipRequest) -> None:
+    """Leave, or be removed. No member: nothing changes."""
+    row = memberships.find(call.tx, call.channel.arn, request.member_arn, call.sub_channel_id)
+    if row is not None:
+        leave(call, row)
+
+
+def leave(unit: UnitOfWork, membership: Membership) -> None:
+    """End a membership and tell everybody concerned."""
+    events.publish_membership(unit, events.DELETE_CHANNEL_MEMBERSHIP, membership)
+    memberships.delete(unit.tx, membership.channel_arn, membership.member_arn, membership.sub_channel_id)
+    give_back(unit, membership.channel_arn, "memberships")
+    give_back(unit, membership.member_arn, "memberships of a user")
+
+
+@operation(on="channel_arn", allow=[{ADMIN}, {SELF}])
+def describe_channel_membership_for_app_instance_user(
+    call: Call, request: DescribeChannelMembershipForAppInstanceUserRequest
+) -> DescribeChannelMembershipForAppInstanceUserResponse:
+    """A user's membership in one channel, with the channel's summary."""
+    row = memberships.of_user_in(call.tx, request.app_instance_user_arn, call.channel)
+    if row is None:
+        raise Forbidden
+    return DescribeChannelMembershipForAppInstanceUserResponse(channel_membership=views.membership_of_user(row))
+
+
+@operation(on="app_instance_user_arn", allow=[{ADMIN}, {SELF}])
+def list_channel_memberships_for_app_instance_user(
+    call: Call, request: ListChannelMembershipsForAppInstanceUserRequest
+) -> ListChannelMembershipsForAppInstanceUserResponse:
+    """The channels that a user is a member of, in the order of joining; without an ARN those of the bearer."""
+    user_arn = request.app_instance_user_arn or call.bearer.arn
+    if parsed(user_arn, "appInstanceUserArn").app_instance != call.bearer.app_instance_arn:
+        raise Forbidden
+    page = memberships.page_of_user(call.tx, user_arn, call.after, call.limit)
+    return ListChannelMembershipsForAppInstanceUserResponse(
+        channel_memberships=[views.membership_of_user(row) for row in page.rows], next_token=call.token(page)
+    )

@@ -1,0 +1,226 @@
+"""Messages: send, get, ask for the status, list, update, redact, delete."""
+
+import msgspec
+
+from campana import events, limits, views
+from campana.api.messaging import (
+    DeleteChannelMessageRequest,
+    GetChannelMessageRequest,
+    GetChannelMessageResponse,
+    GetChannelMessageStatusRequest,
+    GetChannelMessageStatusResponse,
+    ListChannelMessagesRequest,
+    ListChannelMessagesResponse,
+    RedactChannelMessageRequest,
+    RedactChannelMessageResponse,
+    SendChannelMessageRequest,
+    SendChannelMessageResponse,
+    UpdateChannelMessageRequest,
+    UpdateChannelMessageResponse,
+)
+from campana.auth.roles import ADMIN, INVOLVED, MEMBER, MODERATOR, OWN, PUBLIC, SENT, VISIBLE, WELCOME
+from campana.errors import BadRequest, Conflict, Forbidden, NotFound
+from campana.flows import execution
+from campana.flows.revision import TOO_LONG, Revision, attributes_json, check_standard_sizes, push_json
+from campana.operations.registry import operation
+from campana.store import channel_flows, executions, memberships, messages
+from campana.store.channel_flows import ChannelFlow
+from campana.store.messages import Message
+from campana.unit_of_work import Call
+
+_FAR_FUTURE_MS = 2**53
+
+
+def _check_sizes(type: str, content: str, metadata: str | None) -> None:
+    if type == "STANDARD":
+        check_standard_sizes(content, metadata)
+    elif len(content.encode()) > limits.CONTROL_CONTENT_BYTES:
+        raise BadRequest(TOO_LONG)
+    elif metadata:
+        raise BadRequest("Metadata is not for CONTROL messages.")
+
+
+def _flow_for(call: Call, type: str) -> ChannelFlow | None:
+    """The flow that a message of this type has to pass in the channel."""
+    if call.channel.channel_flow_arn is None or type != "STANDARD":
+        return None
+    return channel_flows.find(call.tx, call.channel.channel_flow_arn)
+
+
+@operation(on="channel_arn", allow=[{MEMBER, VISIBLE}])
+def send_channel_message(call: Call, request: SendChannelMessageRequest) -> SendChannelMessageResponse:
+    """Send, or, in a channel with a flow, hand to its processors first: then the answer says PENDING."""
+    _check_sizes(request.type, request.content, request.metadata)
+    target_arn = request.target[0].member_arn if request.target else None
+    if request.target and (
+        target_arn is None
+        or memberships.find(call.tx, call.channel.arn, target_arn, call.sub_channel_id) is None
+    ):
+        raise BadRequest("The Target must be a member of the channel.")
+    flow = _flow_for(call, request.type)
+    message = Message(
+        id=call.ids.message(call.now),
+        channel_arn=call.channel.arn,
+        sub_channel_id=call.sub_channel_id,
+        sender_arn=call.bearer.arn,
+        type=request.type.value,
+        persistence=request.persistence.value,
+        status="SENT" if flow is None else "PENDING",
+        status_detail=None,
+        content=request.content,
+        metadata=request.metadata or None,
+        content_type=request.content_type or None,
+        message_attributes=attributes_json(request.message_attributes),
+        push_notification=push_json(request.push_notification),
+        target_arn=target_arn,
+        created_at=call.now,
+        updated_at=call.now,
+        edited_at=None,
+        redacted_at=None,
+    )
+    if flow is None:
+        execution.release_new(call, message, stored=False)
+    else:
+        messages.insert(call.tx, message)
+        events.publish_message(call, events.PENDING_CREATE_CHANNEL_MESSAGE, message)
+        execution.start(call, execution.CREATE, message, Revision.of(message), flow)
+    return SendChannelMessageResponse(
+        channel_arn=message.channel_arn,
+        message_id=message.id,
+        status=views.status(message.status),
+        sub_channel_id=message.sub_channel_id or None,
+    )
+
+
+@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}, {MEMBER}, {PUBLIC, WELCOME}])
+def get_channel_message(call: Call, request: GetChannelMessageRequest) -> GetChannelMessageResponse:
+    """One message. While it is in processing, nobody but its sender sees it, admins included."""
+    message = call.message
+    if message is None or (message.involved is not None and call.bearer.arn not in message.involved):
+        raise NotFound("There is no such message.")
+    shown = _as_seen_by(call, message)
+    if shown is None:
+        raise Forbidden
+    return GetChannelMessageResponse(channel_message=views.message(call, shown))
+
+
+def _as_seen_by(call: Call, message: Message) -> Message | None:
+    """Others see what was sent; the sender sees a proposed edit, and what is pending or failed."""
+    if message.sender_arn == call.bearer.arn:
+        pending = execution.find_pending(call.tx, message.id)
+        return message if pending is None else execution.as_proposed(pending, message)
+    return message if message.status == "SENT" else None
+
+
+@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}, {MEMBER}, {PUBLIC, WELCOME}])
+def list_channel_messages(call: Call, request: ListChannelMessagesRequest) -> ListChannelMessagesResponse:
+    """Persistent messages, newest first unless asked otherwise. What the bearer may not see is skipped, so a page
+    may be shorter than asked for although there are more."""
+    page = messages.page(
+        call.tx,
+        call.channel.arn,
+        call.sub_channel_id,
+        not_before=0 if request.not_before is None else request.not_before.ms,
+        not_after=_FAR_FUTURE_MS if request.not_after is None else request.not_after.ms,
+        descending=request.sort_order != "ASCENDING",
+        after=call.after,
+        limit=call.limit,
+    )
+    shown = [seen for row in page.rows if (seen := _as_listed_for(call, row)) is not None]
+    call.look_up(row.sender_arn for row in shown)
+    return ListChannelMessagesResponse(
+        channel_arn=call.channel.arn,
+        channel_messages=[views.message_summary(call, row) for row in shown],
+        next_token=call.token(page),
+    )
+
+
+def _as_listed_for(call: Call, message: Message) -> Message | None:
+    if message.persistence != "PERSISTENT":
+        return None
+    if message.involved is not None and call.bearer.arn not in message.involved:
+        return None
+    return _as_seen_by(call, message)
+
+
+@operation(on="channel_arn", allow=[{OWN}])
+def get_channel_message_status(
+    call: Call, request: GetChannelMessageStatusRequest
+) -> GetChannelMessageStatusResponse:
+    """How far the bearer's own message has come; a denied one is not there any more, so Forbidden."""
+    message = call.message
+    assert message is not None
+    newest = executions.newest_of(call.tx, message.id)
+    if newest is None or newest.state in ("SENT", "CANCELLED"):
+        status = views.status(message.status, message.status_detail)
+    elif newest.state == "FAILED":
+        status = views.status("FAILED", message.status_detail)
+    else:
+        status = views.status("PENDING")
+    return GetChannelMessageStatusResponse(status=status)
+
+
+@operation(on="channel_arn", allow=[{MEMBER, OWN, SENT}])
+def update_channel_message(call: Call, request: UpdateChannelMessageRequest) -> UpdateChannelMessageResponse:
+    """Edit an own message; through the channel's flow if it has one, while others still see the last revision."""
+    message = call.message
+    assert message is not None
+    if message.redacted_at is not None:
+        raise Conflict("The message is redacted.")
+    if execution.find_pending(call.tx, message.id) is not None:
+        raise Forbidden
+    _check_sizes(message.type, request.content, request.metadata)
+    proposed = Revision(
+        content=request.content,
+        metadata=message.metadata if request.metadata is None else request.metadata or None,
+        content_type=message.content_type if request.content_type is None else request.content_type or None,
+        message_attributes=message.message_attributes,
+        push_notification=message.push_notification,
+    )
+    edited = msgspec.structs.replace(proposed.on(message), edited_at=call.now, updated_at=call.now)
+    flow = _flow_for(call, message.type)
+    if flow is None:
+        messages.update(call.tx, edited)
+        events.publish_message(call, events.UPDATE_CHANNEL_MESSAGE, edited)
+    else:
+        edited = msgspec.structs.replace(edited, status="PENDING")
+        events.publish_message(call, events.PENDING_UPDATE_CHANNEL_MESSAGE, edited)
+        execution.start(call, execution.UPDATE, message, proposed, flow)
+    return UpdateChannelMessageResponse(
+        channel_arn=message.channel_arn,
+        message_id=message.id,
+        status=views.status(edited.status),
+        sub_channel_id=message.sub_channel_id or None,
+    )
+
+
+@operation(on="channel_arn", allow=[{ADMIN, SENT, INVOLVED}, {MODERATOR, SENT, INVOLVED}, {MEMBER, OWN, SENT}])
+def redact_channel_message(call: Call, request: RedactChannelMessageRequest) -> RedactChannelMessageResponse:
+    """Empty a message and tell its audience; a second time changes nothing. A pending edit of it is dropped."""
+    message = call.message
+    assert message is not None
+    if message.redacted_at is None:
+        execution.cancel(call, message.id)
+        redacted = msgspec.structs.replace(
+            Revision(content="").on(message), redacted_at=call.now, updated_at=call.now
+        )
+        messages.update(call.tx, redacted)
+        events.publish_message(call, events.REDACT_CHANNEL_MESSAGE, redacted)
+    return RedactChannelMessageResponse(
+        channel_arn=message.channel_arn, message_id=message.id, sub_channel_id=message.sub_channel_id or None
+    )
+
+
+@operation(on="channel_arn", allow=[{ADMIN}])
+def delete_channel_message(call: Call, request: DeleteChannelMessageRequest) -> None:
+    """Remove a sent message with everything known of it. Unknown: nothing changes."""
+    message = call.message
+    if message is None:
+        return
+    if message.status != "SENT":
+        raise Forbidden
+    executions.delete_of_message(call.tx, message.id)
+    messages.delete(call.tx, message.id)
+    events.publish_message(
+        call, events.DELETE_CHANNEL_MESSAGE, msgspec.structs.replace(message, updated_at=call.now)
+    )

@@ -1,0 +1,70 @@
+"""`@operation`: what is declared about an operation beside its function, and the table of all of them."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from campana.api.base import Route, Shape
+from campana.api.routes import BY_OPERATION
+from campana.auth.roles import Rows
+from campana.store.database import Tx
+from campana.unit_of_work import Call
+
+F = TypeVar("F", bound=Callable[..., Any])
+Prepare = Callable[[Tx, Any, int], object]
+"""(transaction, request, now) → what the operation wants to know from before it queued for the lock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation: its route, its function, and what dispatch does around it."""
+
+    route: Route
+    run: Callable[[Call, Any], Shape | None]
+    on: str | None
+    """The request's field that holds the resource the call is about; its row is locked for writing calls."""
+    allow: Rows
+    reads: bool
+    """Whether it runs in a transaction that only reads."""
+    prepare: Prepare | None
+
+    @property
+    def name(self) -> str:
+        return self.route.operation
+
+
+OPERATIONS: Final[dict[str, Operation]] = {}
+
+
+def operation(
+    *, on: str | None, allow: Rows | list[set[Any]], reads: bool | None = None, prepare: Prepare | None = None
+) -> Callable[[F], F]:
+    """Declare the function below as the operation of its name.
+
+    `allow`: who may call, as rows of facts (auth/roles.py). `reads`: by default whether the method is GET.
+    Raises TypeError at import if name or annotations disagree with the contract.
+    """
+
+    def register(function: F) -> F:
+        name = "".join(word.capitalize() for word in function.__name__.split("_"))
+        route = BY_OPERATION.get(name)
+        if route is None:
+            raise TypeError(f"{function.__name__}: the API has no operation {name}")
+        signature = inspect.signature(function)
+        request = list(signature.parameters.values())[1].annotation
+        if request is not route.request or signature.return_annotation is not route.response:
+            raise TypeError(f"{function.__name__}: the shapes of {name} are {route.request} and {route.response}")
+        if on is not None and on not in route.request.__struct_fields__:
+            raise TypeError(f"{function.__name__}: {name} has no member {on}")
+        OPERATIONS[name] = Operation(
+            route=route,
+            run=function,
+            on=on,
+            allow=tuple(frozenset(row) for row in allow),
+            reads=route.method == "GET" if reads is None else reads,
+            prepare=prepare,
+        )
+        return function
+
+    return register

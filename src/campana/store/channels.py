@@ -1,0 +1,106 @@
+"""Rows of channels."""
+
+from campana.store.database import Page, Position, Row, Tx
+
+
+class Channel(Row, frozen=True):
+    arn: str
+    app_instance_arn: str
+    name: str
+    mode: str
+    privacy: str
+    metadata: str | None
+    created_by: str
+    created_at: int
+    updated_at: int
+    last_message_at: int | None
+    channel_flow_arn: str | None
+
+
+def find(tx: Tx, arn: str) -> Channel | None:
+    return tx.one(Channel, "SELECT * FROM channels WHERE arn = :arn", arn=arn)
+
+
+def insert(tx: Tx, channel: Channel) -> bool:
+    """False if there is one with this ARN."""
+    return (
+        tx.run(
+            """
+            INSERT INTO channels (arn, app_instance_arn, name, mode, privacy, metadata, created_by, created_at,
+                updated_at, last_message_at, channel_flow_arn)
+            VALUES (:arn, :app, :name, :mode, :privacy, :metadata, :created_by, :created_at, :created_at, NULL, NULL)
+            ON CONFLICT DO NOTHING
+            """,
+            arn=channel.arn,
+            app=channel.app_instance_arn,
+            name=channel.name,
+            mode=channel.mode,
+            privacy=channel.privacy,
+            metadata=channel.metadata,
+            created_by=channel.created_by,
+            created_at=channel.created_at,
+        )
+        == 1
+    )
+
+
+def update(tx: Tx, channel: Channel) -> None:
+    """Write what can change: name, mode, metadata, flow, and when that was."""
+    tx.run(
+        "UPDATE channels SET name = :name, mode = :mode, metadata = :metadata, channel_flow_arn = :flow,"
+        " updated_at = :at WHERE arn = :arn",
+        arn=channel.arn,
+        name=channel.name,
+        mode=channel.mode,
+        metadata=channel.metadata,
+        flow=channel.channel_flow_arn,
+        at=channel.updated_at,
+    )
+
+
+def has_new_message(tx: Tx, arn: str, at: int) -> None:
+    tx.run("UPDATE channels SET last_message_at = :at WHERE arn = :arn", arn=arn, at=at)
+
+
+def delete(tx: Tx, arn: str) -> None:
+    tx.run("DELETE FROM channels WHERE arn = :arn", arn=arn)
+
+
+def page_by_privacy(
+    tx: Tx, app_instance_arn: str, privacy: str, after: Position | None, limit: int
+) -> Page[Channel]:
+    return tx.page(
+        Channel,
+        "SELECT * FROM channels WHERE app_instance_arn = :app AND privacy = :privacy",
+        key=("created_at", "arn"),
+        after=after,
+        limit=limit,
+        app=app_instance_arn,
+        privacy=privacy,
+    )
+
+
+def page_by_flow(tx: Tx, channel_flow_arn: str, after: Position | None, limit: int) -> Page[Channel]:
+    return tx.page(
+        Channel,
+        "SELECT * FROM channels WHERE channel_flow_arn = :flow",
+        key=("created_at", "arn"),
+        after=after,
+        limit=limit,
+        flow=channel_flow_arn,
+    )
+
+
+class _Arn(Row, frozen=True):
+    arn: str
+
+
+def some_of(tx: Tx, app_instance_arn: str, limit: int) -> list[str]:
+    """ARNs of up to `limit` channels, for removing them in batches."""
+    rows = tx.all(
+        _Arn,
+        "SELECT arn FROM channels WHERE app_instance_arn = :app AND privacy IN ('PUBLIC', 'PRIVATE') LIMIT :limit",
+        app=app_instance_arn,
+        limit=limit,
+    )
+    return [row.arn for row in rows]

@@ -1,0 +1,111 @@
+"""The database as everything above sees it: `Tx` inside a transaction, `Database` around it.
+
+SQL is the portable part of SQLite's and PostgreSQL's dialects, with `:name` parameters; times are milliseconds
+since the epoch; rows come back as frozen structs. What differs between engines is in the classes that implement
+these two protocols.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
+
+import msgspec
+
+P = ParamSpec("P")
+T = TypeVar("T")
+R = TypeVar("R", bound="Row")
+
+Value = str | int | float | None
+Position = tuple[Value, ...]
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A row of a table or a query; the fields are named as the columns and stand in their order."""
+
+
+class Page(msgspec.Struct, Generic[R], frozen=True):
+    """Some rows in key order; `next` is the key of the last one if there are more, else None."""
+
+    rows: list[R]
+    next: Position | None
+
+
+class Tx(Protocol):
+    """One transaction. Statements see what it has written; nobody else does before the commit."""
+
+    def one(self, row: type[R], sql: str, /, **values: Value) -> R | None:
+        """The first row, or None."""
+
+    def all(self, row: type[R], sql: str, /, **values: Value | Sequence[str]) -> list[R]:
+        """Every row. A sequence stands for the list in `IN (:name)`; it must not be empty."""
+
+    def scalar(self, sql: str, /, **values: Value) -> Any:
+        """The first column of the first row, or None."""
+
+    def page(
+        self,
+        row: type[R],
+        sql: str,
+        /,
+        *,
+        key: tuple[str, ...],
+        after: Position | None,
+        limit: int,
+        descending: bool = False,
+        **values: Value,
+    ) -> Page[R]:
+        """The next `limit` rows behind `after` in the order of the columns `key`.
+
+        `sql` must end in a WHERE clause; `key` must be unique together and end an index that serves that clause.
+        """
+
+    def run(self, sql: str, /, **values: Value | Sequence[str]) -> int:
+        """Change something; the number of rows concerned."""
+
+    def run_many(self, sql: str, values: Sequence[Mapping[str, Value]], /) -> None:
+        """The same change for many sets of values."""
+
+    def lock(self, table: str, column: str, value: str) -> None:
+        """Hold the row against other writers until the end of the transaction."""
+
+    def announce(self, notice: object) -> None:
+        """Hand `notice` to the database's listeners after the commit, in commit order; never if it rolls back."""
+
+
+Listener = Callable[[Sequence[object]], None]
+
+
+class Database(Protocol):
+    """Transactions from the event loop. Work may be run again from the start, so it must have no other effects."""
+
+    exclusive: bool
+    """Whether this process alone uses the database: then nobody else holds leases at start."""
+
+    async def read(self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`work` in a transaction that only reads, on a thread."""
+
+    async def write(self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`work` in a transaction; returns when it is on disk. Raises ServiceUnavailable if that can't be."""
+
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` on the event loop with what committed transactions announced, in commit order."""
+
+    async def close(self) -> None:
+        """Finish what is queued and let go of everything."""
+
+
+def page_sql(sql: str, key: tuple[str, ...], after: Position | None, descending: bool) -> str:
+    """`sql` with the keyset condition, the order and the limit (parameters `after_0` …, `limit`)."""
+    columns = ", ".join(key)
+    if after is not None:
+        marks = ", ".join(f":after_{index}" for index in range(len(key)))
+        sql += f" AND ({columns}) {'<' if descending else '>'} ({marks})"
+    order = ", ".join(f"{column} DESC" if descending else column for column in key)
+    return f"{sql} ORDER BY {order} LIMIT :limit"
+
+
+def page_of(rows: list[R], key: tuple[str, ...], limit: int) -> Page[R]:
+    """The page that `rows` make, when one more than `limit` was asked for."""
+    if len(rows) <= limit:
+        return Page(rows, None)
+    last = rows[limit - 1]
+    return Page(rows[:limit], tuple(getattr(last, column.rpartition(".")[2]) for column in key))

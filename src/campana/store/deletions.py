@@ -1,0 +1,79 @@
+"""What was deleted at once for callers, and whose remains are removed in small batches."""
+
+from campana.store.database import Row, Tx
+
+
+class Deletion(Row, frozen=True):
+    arn: str
+    requested_at: int
+
+
+def add(tx: Tx, arn: str, at: int) -> None:
+    tx.run(
+        "INSERT INTO deletions (arn, requested_at) VALUES (:arn, :at) ON CONFLICT DO NOTHING",
+        arn=arn,
+        at=at,
+    )
+
+
+def find(tx: Tx, arn: str) -> Deletion | None:
+    """The deletion that is not completed yet."""
+    return tx.one(Deletion, "SELECT * FROM deletions WHERE arn = :arn", arn=arn)
+
+
+def some(tx: Tx, limit: int) -> list[Deletion]:
+    return tx.all(Deletion, "SELECT * FROM deletions ORDER BY requested_at LIMIT :limit", limit=limit)
+
+
+def completed(tx: Tx, arn: str) -> None:
+    tx.run("DELETE FROM deletions WHERE arn = :arn", arn=arn)
+
+
+def rows_of_channel(tx: Tx, channel_arn: str, limit: int) -> int:
+    """Remove up to `limit` rows of each kind that a deleted channel left behind; how many there were."""
+    gone = 0
+    for statement in _OF_CHANNEL:
+        gone += tx.run(statement, channel=channel_arn, limit=limit)
+    return gone
+
+
+_OF_CHANNEL = (
+    "DELETE FROM executions WHERE id IN (SELECT id FROM executions WHERE channel_arn = :channel LIMIT :limit)",
+    "DELETE FROM messages WHERE id IN (SELECT id FROM messages WHERE channel_arn = :channel LIMIT :limit)",
+    "DELETE FROM moderators WHERE (channel_arn, moderator_arn) IN"
+    " (SELECT channel_arn, moderator_arn FROM moderators WHERE channel_arn = :channel LIMIT :limit)",
+    "DELETE FROM bans WHERE (channel_arn, member_arn) IN"
+    " (SELECT channel_arn, member_arn FROM bans WHERE channel_arn = :channel LIMIT :limit)",
+)
+
+
+def roles_of_identity(tx: Tx, identity_arn: str, limit: int) -> int:
+    """Remove up to `limit` moderator roles and bans of a deleted user or bot; how many there were."""
+    gone = tx.run(
+        "DELETE FROM moderators WHERE (channel_arn, moderator_arn) IN"
+        " (SELECT channel_arn, moderator_arn FROM moderators WHERE moderator_arn = :identity LIMIT :limit)",
+        identity=identity_arn,
+        limit=limit,
+    )
+    return gone + tx.run(
+        "DELETE FROM bans WHERE (channel_arn, member_arn) IN"
+        " (SELECT channel_arn, member_arn FROM bans WHERE member_arn = :identity LIMIT :limit)",
+        identity=identity_arn,
+        limit=limit,
+    )
+
+
+def rest_of_app_instance(tx: Tx, app_instance_arn: str, limit: int) -> int:
+    """Remove up to `limit` admins and flows, when users and channels are gone; how many there were."""
+    gone = tx.run(
+        "DELETE FROM admins WHERE (app_instance_arn, admin_arn) IN"
+        " (SELECT app_instance_arn, admin_arn FROM admins WHERE app_instance_arn = :app LIMIT :limit)",
+        app=app_instance_arn,
+        limit=limit,
+    )
+    return gone + tx.run(
+        "DELETE FROM channel_flows WHERE arn IN"
+        " (SELECT arn FROM channel_flows WHERE app_instance_arn = :app LIMIT :limit)",
+        app=app_instance_arn,
+        limit=limit,
+    )

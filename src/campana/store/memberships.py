@@ -1,0 +1,130 @@
+"""Rows of memberships. `sub_channel_id` is '' outside elastic channels."""
+
+from campana.store.channels import Channel
+from campana.store.database import Page, Position, Row, Tx
+
+
+class Membership(Row, frozen=True):
+    channel_arn: str
+    member_arn: str
+    sub_channel_id: str
+    type: str
+    invited_by: str
+    created_at: int
+    updated_at: int
+    read_marker_at: int | None
+
+
+class MembershipOfUser(Row, frozen=True):
+    """A membership and what its channel's summary needs."""
+
+    channel_arn: str
+    sub_channel_id: str
+    type: str
+    created_at: int
+    read_marker_at: int | None
+    name: str
+    mode: str
+    privacy: str
+    metadata: str | None
+    last_message_at: int | None
+
+
+def find(tx: Tx, channel_arn: str, member_arn: str, sub_channel_id: str = "") -> Membership | None:
+    return tx.one(
+        Membership,
+        "SELECT * FROM memberships WHERE channel_arn = :channel AND member_arn = :member AND sub_channel_id = :sub",
+        channel=channel_arn,
+        member=member_arn,
+        sub=sub_channel_id,
+    )
+
+
+def insert(tx: Tx, membership: Membership) -> bool:
+    """False if it is there already."""
+    return (
+        tx.run(
+            """
+            INSERT INTO memberships (channel_arn, member_arn, sub_channel_id, type, invited_by, created_at,
+                updated_at, read_marker_at)
+            VALUES (:channel, :member, :sub, :type, :invited_by, :at, :at, NULL)
+            ON CONFLICT DO NOTHING
+            """,
+            channel=membership.channel_arn,
+            member=membership.member_arn,
+            sub=membership.sub_channel_id,
+            type=membership.type,
+            invited_by=membership.invited_by,
+            at=membership.created_at,
+        )
+        == 1
+    )
+
+
+def delete(tx: Tx, channel_arn: str, member_arn: str, sub_channel_id: str = "") -> None:
+    tx.run(
+        "DELETE FROM memberships WHERE channel_arn = :channel AND member_arn = :member AND sub_channel_id = :sub",
+        channel=channel_arn,
+        member=member_arn,
+        sub=sub_channel_id,
+    )
+
+
+def page_by_type(
+    tx: Tx, channel_arn: str, sub_channel_id: str, type: str, after: Position | None, limit: int
+) -> Page[Membership]:
+    return tx.page(
+        Membership,
+        "SELECT * FROM memberships WHERE channel_arn = :channel AND sub_channel_id = :sub AND type = :type",
+        key=("created_at", "member_arn"),
+        after=after,
+        limit=limit,
+        channel=channel_arn,
+        sub=sub_channel_id,
+        type=type,
+    )
+
+
+_OF_USER = """
+    SELECT m.channel_arn, m.sub_channel_id, m.type, m.created_at, m.read_marker_at,
+           c.name, c.mode, c.privacy, c.metadata, c.last_message_at
+    FROM memberships m JOIN channels c ON c.arn = m.channel_arn
+    WHERE m.member_arn = :member
+"""
+
+
+def page_of_user(tx: Tx, member_arn: str, after: Position | None, limit: int) -> Page[MembershipOfUser]:
+    return tx.page(
+        MembershipOfUser,
+        _OF_USER,
+        key=("m.created_at", "m.channel_arn", "m.sub_channel_id"),
+        after=after,
+        limit=limit,
+        member=member_arn,
+    )
+
+
+def of_user_in(tx: Tx, member_arn: str, channel: Channel) -> MembershipOfUser | None:
+    return tx.one(MembershipOfUser, _OF_USER + " AND m.channel_arn = :channel", member=member_arn, channel=channel.arn)
+
+
+def some_of_user(tx: Tx, member_arn: str, limit: int) -> list[Membership]:
+    """Up to `limit` memberships of a user, for removing them in batches."""
+    return tx.all(
+        Membership, "SELECT * FROM memberships WHERE member_arn = :member LIMIT :limit", member=member_arn, limit=limit
+    )
+
+
+def moderating_members(tx: Tx, channel_arn: str, sub_channel_id: str) -> list[Membership]:
+    """The members who moderate the channel."""
+    return tx.all(
+        Membership,
+        """
+        SELECT m.* FROM moderators o
+        JOIN memberships m ON m.channel_arn = o.channel_arn AND m.member_arn = o.moderator_arn
+            AND m.sub_channel_id = :sub
+        WHERE o.channel_arn = :channel
+        """,
+        channel=channel_arn,
+        sub=sub_channel_id,
+    )

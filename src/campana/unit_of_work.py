@@ -1,0 +1,178 @@
+"""One transaction's worth of deciding: the transaction, its one `now`, new ids, the events it makes.
+
+`Call` is a unit of work for an API call: it adds who calls and, loaded when first asked for, the rows that most
+operations need. Workers use `UnitOfWork` alone.
+"""
+
+from collections.abc import Iterable
+from functools import cached_property
+
+from campana import arn, page_token
+from campana.api.base import Shape
+from campana.api.messaging import Identity
+from campana.auth.caller import Caller
+from campana.clock import Ids
+from campana.errors import BadRequest, Forbidden
+from campana.limits import PAGE_ROWS
+from campana.settings import Settings
+from campana.store import admins, app_instances, bans, channels, identities, memberships, messages, moderators, topics
+from campana.store.database import Page, Position, R, Tx
+
+
+class UnitOfWork:
+    """What everything that decides gets, instead of a clock, a random source and a connection."""
+
+    def __init__(self, tx: Tx, *, now: int, ids: Ids, settings: Settings) -> None:
+        self.tx = tx
+        self.now = now
+        self.ids = ids
+        self.settings = settings
+        self._entries: list[topics.Entry] = []
+        self._names: dict[str, str | None] = {}
+
+    def journal(self, entry: topics.Entry) -> None:
+        """Append `entry` to its topic when the work is done."""
+        self._entries.append(entry)
+
+    def finish(self) -> None:
+        """Write the journal entries, in topic order. The last thing before the commit."""
+        if self._entries:
+            topics.append(self.tx, self._entries, self.now)
+
+    def identity(self, identity_arn: str) -> Identity:
+        """A user or bot with the current name, or the last one."""
+        if identity_arn not in self._names:
+            self.know(identities.names(self.tx, [identity_arn]))
+        return Identity(arn=identity_arn, name=self._names.get(identity_arn) or "")
+
+    def look_up(self, identity_arns: Iterable[str]) -> None:
+        """Fetch many names at once, before `identity` is asked for each."""
+        self.know(identities.names(self.tx, [each for each in identity_arns if each not in self._names]))
+
+    def know(self, names: dict[str, str | None]) -> None:
+        self._names.update(names)
+
+
+class Call(UnitOfWork):
+    """An API call inside its transaction."""
+
+    def __init__(
+        self,
+        tx: Tx,
+        *,
+        now: int,
+        ids: Ids,
+        settings: Settings,
+        request: Shape,
+        operation: str,
+        caller: Caller,
+        page_key: bytes,
+        authority: str = "",
+        prepared: object = None,
+    ) -> None:
+        super().__init__(tx, now=now, ids=ids, settings=settings)
+        self.request = request
+        self.operation = operation
+        self.caller = caller
+        self.authority = authority
+        """The Host that the client called."""
+        self.prepared = prepared
+        """What the operation's `prepare` read before the call had to queue."""
+        self._page_key = page_key
+
+    # Who bears the call
+
+    @cached_property
+    def bearer(self) -> identities.Identity:
+        """The user or bot in whose name the call is made. Raises BadRequest (none given) or Forbidden (none alive)."""
+        bearer_arn: str | None = getattr(self.request, "chime_bearer", None)
+        if bearer_arn is None:
+            raise BadRequest("The header x-amz-chime-bearer is required: the ARN of the user or bot who makes the call.")
+        found = identities.find(self.tx, bearer_arn)
+        if found is None:
+            raise Forbidden
+        self.know({found.arn: found.name})
+        return found
+
+    @cached_property
+    def is_admin(self) -> bool:
+        return admins.find(self.tx, self.bearer.app_instance_arn, self.bearer.arn) is not None
+
+    # What the call is about
+
+    @cached_property
+    def channel(self) -> channels.Channel:
+        """The channel of the request; Forbidden if there is none, or none in the bearer's app instance."""
+        channel_arn: str = getattr(self.request, "channel_arn", "")
+        found = channels.find(self.tx, channel_arn)
+        if found is None:
+            raise Forbidden
+        if getattr(self.request, "chime_bearer", None) is not None:
+            if found.app_instance_arn != self.bearer.app_instance_arn:
+                raise Forbidden
+        elif app_instances.find(self.tx, found.app_instance_arn) is None:
+            raise Forbidden
+        return found
+
+    @cached_property
+    def sub_channel_id(self) -> str:
+        """Which sub-channel the request names; '' in a channel that has none. BadRequest where it must not."""
+        if getattr(self.request, "sub_channel_id", None) is not None:
+            raise BadRequest("SubChannelId is for elastic channels only.")
+        return ""
+
+    @cached_property
+    def membership(self) -> memberships.Membership | None:
+        """The bearer's membership in the channel."""
+        return memberships.find(self.tx, self.channel.arn, self.bearer.arn, self.sub_channel_id)
+
+    @cached_property
+    def is_moderator(self) -> bool:
+        return moderators.find(self.tx, self.channel.arn, self.bearer.arn) is not None
+
+    @cached_property
+    def is_banned(self) -> bool:
+        return bans.find(self.tx, self.channel.arn, self.bearer.arn) is not None
+
+    @cached_property
+    def message(self) -> messages.Message | None:
+        """The message of the request, if it is in this channel."""
+        message_id: str = getattr(self.request, "message_id", "")
+        return messages.find(self.tx, self.channel.arn, message_id)
+
+    # Paging
+
+    @property
+    def limit(self) -> int:
+        """How many items the page may have."""
+        asked: int | None = getattr(self.request, "max_results", None)
+        return PAGE_ROWS if asked is None else asked
+
+    @property
+    def after(self) -> Position | None:
+        """The position that the request's NextToken stands for; None: the first page. Raises BadRequest."""
+        token: str | None = getattr(self.request, "next_token", None)
+        if not token:
+            return None
+        try:
+            return page_token.unseal(token, self._list_name, self._page_key)
+        except page_token.NotAToken:
+            raise BadRequest("NextToken is not one that this list gave out.") from None
+
+    def token(self, page: Page[R]) -> str | None:
+        """The NextToken for the page after this one."""
+        return None if page.next is None else page_token.seal(page.next, self._list_name, self._page_key)
+
+    @property
+    def _list_name(self) -> str:
+        request = self.request
+        of = (getattr(request, name, None) or "" for name in ("app_instance_arn", "channel_arn", "channel_flow_arn"))
+        return "\0".join((self.operation, *of, self.caller.account))
+
+
+def parsed(text: str, member: str) -> arn.Arn:
+    """The ARN in a request's member; raises BadRequest naming it."""
+    try:
+        return arn.parse(text)
+    except arn.NotAnArn:
+        raise BadRequest(f"Value at '{member}' is not an ARN of this service.") from None

@@ -1,0 +1,140 @@
+"""Rows → shapes of the API. Names of users and bots are the current ones (spec/api.md §1.6)."""
+
+import msgspec
+
+from campana.api import messaging as api
+from campana.api.base import Timestamp
+from campana.store.channels import Channel
+from campana.store.memberships import Membership, MembershipOfUser
+from campana.store.messages import Message
+from campana.unit_of_work import UnitOfWork
+
+_attributes = msgspec.json.Decoder(dict[str, api.MessageAttributeValue])
+_push = msgspec.json.Decoder(api.PushNotificationConfiguration)
+
+
+def time(ms: int | None) -> Timestamp | None:
+    return None if ms is None else Timestamp(ms)
+
+
+def channel(unit: UnitOfWork, row: Channel) -> api.Channel:
+    return api.Channel(
+        name=row.name,
+        channel_arn=row.arn,
+        mode=api.ChannelMode(row.mode),
+        privacy=api.ChannelPrivacy(row.privacy),
+        metadata=row.metadata,
+        created_by=unit.identity(row.created_by),
+        created_timestamp=Timestamp(row.created_at),
+        last_message_timestamp=time(row.last_message_at),
+        last_updated_timestamp=Timestamp(row.updated_at),
+        channel_flow_arn=row.channel_flow_arn,
+    )
+
+
+def channel_summary(row: Channel) -> api.ChannelSummary:
+    return api.ChannelSummary(
+        name=row.name,
+        channel_arn=row.arn,
+        mode=api.ChannelMode(row.mode),
+        privacy=api.ChannelPrivacy(row.privacy),
+        metadata=row.metadata,
+        last_message_timestamp=time(row.last_message_at),
+    )
+
+
+def channel_of_flow(row: Channel) -> api.ChannelAssociatedWithFlowSummary:
+    return api.ChannelAssociatedWithFlowSummary(
+        name=row.name,
+        channel_arn=row.arn,
+        mode=api.ChannelMode(row.mode),
+        privacy=api.ChannelPrivacy(row.privacy),
+        metadata=row.metadata,
+    )
+
+
+def membership(unit: UnitOfWork, row: Membership) -> api.ChannelMembership:
+    return api.ChannelMembership(
+        invited_by=unit.identity(row.invited_by),
+        type=api.ChannelMembershipType(row.type),
+        member=unit.identity(row.member_arn),
+        channel_arn=row.channel_arn,
+        created_timestamp=Timestamp(row.created_at),
+        last_updated_timestamp=Timestamp(row.updated_at),
+        sub_channel_id=row.sub_channel_id or None,
+    )
+
+
+def membership_of_user(row: MembershipOfUser) -> api.ChannelMembershipForAppInstanceUserSummary:
+    return api.ChannelMembershipForAppInstanceUserSummary(
+        channel_summary=api.ChannelSummary(
+            name=row.name,
+            channel_arn=row.channel_arn,
+            mode=api.ChannelMode(row.mode),
+            privacy=api.ChannelPrivacy(row.privacy),
+            metadata=row.metadata,
+            last_message_timestamp=time(row.last_message_at),
+        ),
+        app_instance_user_membership_summary=api.AppInstanceUserMembershipSummary(
+            type=api.ChannelMembershipType(row.type),
+            read_marker_timestamp=time(row.read_marker_at),
+            sub_channel_id=row.sub_channel_id or None,
+        ),
+    )
+
+
+def status(value: str, detail: str | None = None) -> api.ChannelMessageStatusStructure:
+    return api.ChannelMessageStatusStructure(value=api.ChannelMessageStatus(value), detail=detail)
+
+
+def attributes(text: str | None) -> dict[str, api.MessageAttributeValue] | None:
+    return None if text is None else _attributes.decode(text)
+
+
+def push_notification(text: str | None) -> api.PushNotificationConfiguration | None:
+    return None if text is None else _push.decode(text)
+
+
+def _target(row: Message) -> list[api.Target] | None:
+    return None if row.target_arn is None else [api.Target(member_arn=row.target_arn)]
+
+
+def message(unit: UnitOfWork, row: Message) -> api.ChannelMessage:
+    redacted = row.redacted_at is not None
+    return api.ChannelMessage(
+        channel_arn=row.channel_arn,
+        message_id=row.id,
+        content=None if redacted else row.content,
+        metadata=row.metadata,
+        type=api.ChannelMessageType(row.type),
+        created_timestamp=Timestamp(row.created_at),
+        last_edited_timestamp=time(row.edited_at),
+        last_updated_timestamp=Timestamp(row.updated_at),
+        sender=unit.identity(row.sender_arn),
+        redacted=redacted,
+        persistence=api.ChannelMessagePersistenceType(row.persistence),
+        status=status(row.status, row.status_detail),
+        message_attributes=attributes(row.message_attributes),
+        sub_channel_id=row.sub_channel_id or None,
+        content_type=row.content_type,
+        target=_target(row),
+    )
+
+
+def message_summary(unit: UnitOfWork, row: Message) -> api.ChannelMessageSummary:
+    redacted = row.redacted_at is not None
+    return api.ChannelMessageSummary(
+        message_id=row.id,
+        content=None if redacted else row.content,
+        metadata=row.metadata,
+        type=api.ChannelMessageType(row.type),
+        created_timestamp=Timestamp(row.created_at),
+        last_updated_timestamp=Timestamp(row.updated_at),
+        last_edited_timestamp=time(row.edited_at),
+        sender=unit.identity(row.sender_arn),
+        redacted=redacted,
+        status=status(row.status, row.status_detail),
+        message_attributes=attributes(row.message_attributes),
+        content_type=row.content_type,
+        target=_target(row),
+    )
