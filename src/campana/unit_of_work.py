@@ -4,19 +4,20 @@
 operations need. Workers use `UnitOfWork` alone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
+from typing import Concatenate
 
 from campana import arn, page_token
 from campana.api.base import Shape
 from campana.api.messaging import Identity
 from campana.auth.caller import Caller
-from campana.clock import Ids
+from campana.clock import Clock, Ids
 from campana.errors import BadRequest, Forbidden
 from campana.limits import PAGE_ROWS
 from campana.settings import Settings
 from campana.store import admins, app_instances, bans, channels, identities, memberships, messages, moderators, topics
-from campana.store.database import Page, Position, R, Tx
+from campana.store.database import P, Page, Position, R, T, Tx
 
 
 class UnitOfWork:
@@ -51,6 +52,22 @@ class UnitOfWork:
 
     def know(self, names: dict[str, str | None]) -> None:
         self._names.update(names)
+
+
+class Units:
+    """Makes units of work for those that have no caller: workers."""
+
+    def __init__(self, clock: Clock, ids: Ids, settings: Settings) -> None:
+        self._clock = clock
+        self._ids = ids
+        self._settings = settings
+
+    def run(self, tx: Tx, work: Callable[Concatenate[UnitOfWork, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`work` with a unit of work in this transaction, and its journal entries written."""
+        unit = UnitOfWork(tx, now=self._clock.now(), ids=self._ids, settings=self._settings)
+        result = work(unit, *args, **kwargs)
+        unit.finish()
+        return result
 
 
 class Call(UnitOfWork):

@@ -14,7 +14,7 @@ import pytest
 
 from campana.clock import Ids
 from campana.server import data_folder
-from campana.server.data_folder import DataFolderError, RootCredentials
+from campana.server.data_folder import DataFolderError, KeyPair
 from campana.settings import SettingsError
 
 PAIR = {"CAMPANA_ROOT_ACCESS_KEY_ID": "ROOT", "CAMPANA_ROOT_SECRET_ACCESS_KEY": "it's/secret"}
@@ -128,7 +128,7 @@ def test_servers_that_start_at_once_agree_on_one_pair(folder):
 def test_the_environment_goes_first(folder):
     folder.mkdir(parents=True)
 
-    assert data_folder.root_credentials(folder, PAIR, Ids(seed=1)) == RootCredentials("ROOT", "it's/secret")
+    assert data_folder.root_credentials(folder, PAIR, Ids(seed=1)) == KeyPair("ROOT", "it's/secret")
     assert list(folder.iterdir()) == []
 
 

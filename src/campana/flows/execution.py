@@ -96,7 +96,7 @@ def start(unit: UnitOfWork, operation: str, message: Message, proposed: Revision
 def find_pending(tx: Tx, message_id: str) -> Execution | None:
     """The execution that a message is in, if it has no verdict yet."""
     newest = executions.newest_of(tx, message_id)
-    return newest if newest is not None and newest.state in (INVOKING, AWAITING_CALLBACK) else None
+    return newest if newest is not None and _is_pending(newest) else None
 
 
 def callback(
@@ -123,6 +123,28 @@ def callback(
             "Unable to complete processing of non-pending message"
             f" for callback id: {callback_id}, message id: {answer.message_id}"
         ) from None
+
+
+def answer(
+    unit: UnitOfWork, execution_id: str, callback_id: str, fields: ChannelMessageCallback, deny: bool
+) -> None:
+    """The answer of a function in this process; about an execution that has moved on it changes nothing.
+
+    Raises BadRequest for an answer that a callback would be refused for.
+    """
+    execution = executions.find(unit.tx, execution_id)
+    if execution is None or execution.callback_id != callback_id or not _is_pending(execution):
+        return
+    if fields.message_id != execution.message_id:
+        raise BadRequest("ChannelMessage.MessageId is not the message of this callback.")
+    if channels.find(unit.tx, execution.channel_arn) is None:
+        executions.delete(unit.tx, execution)
+        return
+    _advance(unit, execution, machine.CallbackReceived(callback_id, deny=deny, edited=_edits(fields)), fields)
+
+
+def _is_pending(execution: Execution) -> bool:
+    return execution.state in (INVOKING, AWAITING_CALLBACK)
 
 
 def _late() -> Conflict:
@@ -229,7 +251,7 @@ def _release(unit: UnitOfWork, execution: Execution, message: Message) -> None:
         events.publish_message(unit, events.UPDATE_CHANNEL_MESSAGE, released)
     else:
         release_new(unit, released, stored=True)
-    log.info("execution.released", message=message.id, step=execution.step, waited_ms=unit.now - execution.created_at)
+    log.debug("execution.released", message=message.id, step=execution.step, waited_ms=unit.now - execution.created_at)
 
 
 def release_new(unit: UnitOfWork, message: Message, *, stored: bool) -> None:
@@ -251,7 +273,7 @@ def _deny(unit: UnitOfWork, execution: Execution, message: Message) -> None:
     _tell_sender(unit, execution, message, "DENIED")
     if execution.operation == CREATE:
         messages.delete(unit.tx, message.id)
-    log.info("execution.denied", message=message.id, step=execution.step, operation=execution.operation)
+    log.debug("execution.denied", message=message.id, step=execution.step, operation=execution.operation)
 
 
 def _fail(unit: UnitOfWork, execution: Execution, message: Message, reason: str) -> None:

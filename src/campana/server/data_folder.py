@@ -19,6 +19,7 @@ from campana.settings import Problem, SettingsError, SetupError
 
 LOCK_FILE = "campana.lock"
 CREDENTIALS_FILE = "root-credentials.json"
+FUNCTION_CREDENTIALS_FILE = "function-credentials.json"
 ACCESS_KEY_ID_VARIABLE = "CAMPANA_ROOT_ACCESS_KEY_ID"
 SECRET_ACCESS_KEY_VARIABLE = "CAMPANA_ROOT_SECRET_ACCESS_KEY"
 
@@ -28,8 +29,8 @@ _SECRET_ACCESS_KEY = re.compile(r"\A[!-~]{3,128}\Z")
 
 
 @dataclass(frozen=True, slots=True)
-class RootCredentials:
-    """The key pair that may do everything."""
+class KeyPair:
+    """An access key and its secret."""
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
@@ -69,26 +70,34 @@ def held(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def root_credentials(folder: Path, environment: Mapping[str, str], ids: Ids) -> RootCredentials:
+def root_credentials(folder: Path, environment: Mapping[str, str], ids: Ids) -> KeyPair:
     """The root key pair: of the environment, else the folder's, made now if there is none.
 
     Raises `SettingsError`, `DataFolderError`.
     """
-    found = find_root_credentials(folder, environment)
-    if found is not None:
-        return found
-    made = RootCredentials("CAMP" + ids.token(16).upper(), ids.token(40))
-    file = folder / CREDENTIALS_FILE
+    return find_root_credentials(folder, environment) or _kept(folder / CREDENTIALS_FILE, "CAMP", ids)
+
+
+def function_credentials(folder: Path, ids: Ids) -> KeyPair:
+    """The key pair that local functions call back with: the folder's, made now if there is none."""
+    return _kept(folder / FUNCTION_CREDENTIALS_FILE, "CAMPFN", ids)
+
+
+def _kept(file: Path, prefix: str, ids: Ids) -> KeyPair:
+    """The pair in `file`, which is made if it is missing; raises `DataFolderError`."""
+    with suppress(FileNotFoundError):
+        return _read(file)
+    made = KeyPair(prefix + ids.token(16).upper(), ids.token(40))
     try:
         write_private(file, msgspec.json.format(msgspec.json.encode(made)) + b"\n", replace=False)
     except FileExistsError:  # somebody else was first
         return _read(file)
     except OSError as error:
-        raise DataFolderError(f"the root credentials cannot be written to {file}: {error.strerror}") from None
+        raise DataFolderError(f"credentials cannot be written to {file}: {error.strerror}") from None
     return made
 
 
-def find_root_credentials(folder: Path, environment: Mapping[str, str]) -> RootCredentials | None:
+def find_root_credentials(folder: Path, environment: Mapping[str, str]) -> KeyPair | None:
     """The root key pair of the environment, else the folder's, if there is one.
 
     Raises `SettingsError`, `DataFolderError`.
@@ -110,7 +119,7 @@ def find_root_credentials(folder: Path, environment: Mapping[str, str]) -> RootC
             problems.append(Problem(variable, "environment", f"Expected 3 to 128 {expected}, without spaces."))
     if problems:
         raise SettingsError(problems)
-    return RootCredentials(access_key_id, secret_access_key)
+    return KeyPair(access_key_id, secret_access_key)
 
 
 def write_private(file: Path, content: bytes, *, replace: bool) -> None:
@@ -134,14 +143,14 @@ def write_private(file: Path, content: bytes, *, replace: bool) -> None:
         draft.unlink(missing_ok=True)
 
 
-def _read(file: Path) -> RootCredentials:
+def _read(file: Path) -> KeyPair:
     """Raises FileNotFoundError, `DataFolderError`."""
     try:
-        return msgspec.json.decode(file.read_bytes(), type=RootCredentials)
+        return msgspec.json.decode(file.read_bytes(), type=KeyPair)
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise DataFolderError(f"the root credentials in {file} cannot be read: {error.strerror}") from None
+        raise DataFolderError(f"the credentials in {file} cannot be read: {error.strerror}") from None
     except ValueError:
         raise DataFolderError(
             f"{file} holds no credentials; restore it, or delete it to have new ones made at the next start"

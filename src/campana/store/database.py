@@ -5,7 +5,7 @@ since the epoch; rows come back as frozen structs. What differs between engines 
 these two protocols.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
 import msgspec
@@ -61,11 +61,8 @@ class Tx(Protocol):
     def run(self, sql: str, /, **values: Value | Sequence[str]) -> int:
         """Change something; the number of rows concerned."""
 
-    def run_many(self, sql: str, values: Sequence[Mapping[str, Value]], /) -> None:
-        """The same change for many sets of values."""
-
-    def lock(self, table: str, column: str, value: str) -> None:
-        """Hold the row against other writers until the end of the transaction."""
+    def lock(self, resource: str) -> None:
+        """Keep other writers of this resource (an ARN) out until the end of the transaction."""
 
     def announce(self, notice: object) -> None:
         """Hand `notice` to the database's listeners after the commit, in commit order; never if it rolls back."""

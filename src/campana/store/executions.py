@@ -63,10 +63,12 @@ def forget_completed(tx: Tx, now: int, limit: int) -> int:
     )
 
 
-def next_due(tx: Tx) -> int | None:
-    """When the next one falls due."""
+def next_due(tx: Tx, now: int) -> int | None:
+    """When the next one falls due after `now`."""
     due_at: int | None = tx.scalar(
-        "SELECT due_at FROM executions WHERE state NOT IN ('SENT', 'CANCELLED') ORDER BY due_at LIMIT 1"
+        "SELECT due_at FROM executions WHERE due_at > :now AND state NOT IN ('SENT', 'CANCELLED')"
+        " ORDER BY due_at LIMIT 1",
+        now=now,
     )
     return due_at
 

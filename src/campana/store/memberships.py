@@ -128,3 +128,13 @@ def moderating_members(tx: Tx, channel_arn: str, sub_channel_id: str) -> list[Me
         channel=channel_arn,
         sub=sub_channel_id,
     )
+
+
+def some_of_channel(tx: Tx, channel_arn: str, limit: int) -> list[Membership]:
+    """Up to `limit` memberships of a channel, for removing them in batches."""
+    return tx.all(
+        Membership,
+        "SELECT * FROM memberships WHERE channel_arn = :channel LIMIT :limit",
+        channel=channel_arn,
+        limit=limit,
+    )

@@ -71,10 +71,7 @@ class SqliteTx:
     def run(self, sql: str, /, **values: Value | Sequence[str]) -> int:
         return self._connection.execute(*_expanded(sql, values)).rowcount
 
-    def run_many(self, sql: str, values: Sequence[Mapping[str, Value]], /) -> None:
-        self._connection.executemany(sql, values)
-
-    def lock(self, table: str, column: str, value: str) -> None:
+    def lock(self, resource: str) -> None:
         """Nothing to do: there is one writer."""
 
     def announce(self, notice: object) -> None:

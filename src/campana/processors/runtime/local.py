@@ -132,20 +132,20 @@ class _Pool:
                 self._put(await self._take())
             except FunctionFailed as failure:
                 if failure.kind is not FailureKind.STOPPED:
-                    self._say(f"failed to start: {failure.message}\n{failure.stack}".rstrip())
+                    self._say(f"failed to start: {failure.message}")  # what it printed is in the log already
 
     async def _take(self) -> Worker:
         """A worker for one invocation: a warm one if there is one that is up to date. Raises FunctionFailed."""
         found = await asyncio.to_thread(sources.fingerprint, self._spec.folder) if self._given.reload else None
-        if self._stopping:
-            raise _stopped()
         while self._idle:
             worker = self._idle.pop()
             if worker.sources != found:
                 self._say("files changed: a fresh worker")
                 worker.kill()
-            elif worker.usable:
+            elif await self._asks_again(worker):
                 return worker
+        if self._stopping:
+            raise _stopped()
         if (
             self._last_failure is not None
             and self._failed_sources == found
@@ -154,8 +154,18 @@ class _Pool:
             raise self._last_failure.again()
         return await self._start(found)
 
+    async def _asks_again(self, worker: Worker) -> bool:
+        try:
+            return await worker.asks_again()
+        except asyncio.CancelledError:
+            worker.kill()  # nobody has it any more
+            raise
+
     async def _start(self, found: Fingerprint | None) -> Worker:
-        worker = Worker(self._spec, self._client, self._given, found)
+        try:
+            worker = Worker(self._spec, self._client, self._given, found)
+        except OSError as problem:  # no file descriptor is left
+            raise FunctionFailed(FailureKind.INIT, f"A worker could not be started: {problem}") from None
         self._workers.add(worker)
         try:
             await worker.start()
@@ -190,7 +200,8 @@ class _Pool:
             self._say("a worker ended while idle")
 
     def _say(self, text: str) -> None:
-        self._given.log(FunctionLine(self._spec.name, text, source=Source.RUNTIME))
+        for line in text.splitlines():
+            self._given.log(FunctionLine(self._spec.name, line, source=Source.RUNTIME))
 
 
 def _stopped() -> FunctionFailed:

@@ -1,7 +1,8 @@
 """One worker: a process that runs a runtime client, the API it talks to, and its output.
 
 A worker is used for one invocation after the other and ended by SIGKILL to its process group, always before its
-listener closes. It also ends with the server, however that ends (launcher.py).
+listener closes. It also ends with the server, however that ends (launcher.py); processes it has started itself
+end with it only where the server is there to see to it.
 """
 
 import asyncio
@@ -65,22 +66,23 @@ class Worker:
         """Start the process and wait until it asks for its first event. Raises FunctionFailed(INIT)."""
         self._running = asyncio.create_task(self._run())
         try:
-            async with asyncio.timeout(INIT_TIMEOUT_S):
-                await self._api.asked()
-        except TimeoutError:
-            raise self._late() from None
+            await self._asked()
         except FunctionFailed as failure:
             if failure.kind is FailureKind.CRASH:  # it ended without a word to us; what it printed says more
                 failure.kind = FailureKind.INIT
             raise self._explained(failure) from None
 
+    async def asks_again(self) -> bool:
+        """Whether the process, which needs a moment after its last answer, asks for another event."""
+        with suppress(FunctionFailed):
+            await self._asked()
+        return self.usable
+
     async def invoke(self, event: bytes) -> Returned:
-        """Have the function handle one event. Raises FunctionFailed. If cancelled, the worker is ended."""
-        try:
-            async with asyncio.timeout(INIT_TIMEOUT_S):
-                await self._api.asked()  # after its last answer it needs a moment to ask again
-        except TimeoutError:
-            raise self._late() from None
+        """Have the function handle one event, which its process asks for by now. Raises FunctionFailed.
+
+        If cancelled, the process is ended.
+        """
         begun = self._given.clock.now()
         invocation = self._invocation(event, begun)
         self._output.begin(invocation.request_id)
@@ -89,11 +91,14 @@ class Worker:
             async with asyncio.timeout(self._spec.timeout_s):
                 outcome = await invocation.outcome
         except TimeoutError:
-            outcome = FunctionFailed(FailureKind.TIMEOUT, f"Task timed out after {self._spec.timeout_s:.2f} seconds.")
+            outcome = None
         finally:
             self._output.begin(None)
             if invocation.outcome.cancelled():  # by the clock or by the caller: either way it still runs
                 self.kill()
+        if outcome is None:
+            late = f"Task timed out after {self._spec.timeout_s:.2f} seconds."
+            raise FunctionFailed(FailureKind.TIMEOUT, late, self._output.tail)
         if isinstance(outcome, FunctionFailed):
             raise self._explained(outcome)
         return Returned(outcome, invocation.request_id, self._given.clock.now() - begun)
@@ -134,8 +139,8 @@ class Worker:
             status = await self._process.wait()
             self._output.drain()
             self._api.end(self._ended(status))
-        except OSError as problem:
-            self._api.end(FunctionFailed(FailureKind.INIT, f"The worker could not be started: {problem}"))
+        except (OSError, ValueError) as problem:  # the system refuses, or a variable's value holds a NUL
+            self._api.end(FunctionFailed(FailureKind.INIT, f"The function's process could not be started: {problem}"))
         finally:
             self._kill_group()  # it, if this task is cancelled, and what it may have left
             self._api.close()
@@ -161,12 +166,14 @@ class Worker:
             with suppress(ProcessLookupError, PermissionError):  # macOS says the latter of a group that has ended
                 os.killpg(self._process.pid, signal.SIGKILL)
 
-    def _late(self) -> FunctionFailed:
-        failure = FunctionFailed(
-            FailureKind.INIT, f"The worker did not ask for an event within {INIT_TIMEOUT_S:.0f} s.", self._output.tail
-        )
-        self.kill(failure)
-        return failure
+    async def _asked(self) -> None:
+        try:
+            async with asyncio.timeout(INIT_TIMEOUT_S):
+                await self._api.asked()
+        except TimeoutError:
+            late = f"The function's process did not ask for an event within {INIT_TIMEOUT_S:.0f} s."
+            self.kill(FunctionFailed(FailureKind.INIT, late, self._output.tail))
+            await self._api.asked()  # raises what was just said
 
     def _ended(self, status: int) -> FunctionFailed:
         """The process ended by itself."""

@@ -83,7 +83,7 @@ class RuntimeApi:
         self._changed.set()
 
     def close(self) -> None:
-        """After the worker's end only: a Node.js client that finds nobody there spins (spec/clients.md §7)."""
+        """After the worker's end only: aws-lambda-ric, finding nobody there, does not end but spins (tried with 3.3)."""
         if self._server is not None:
             self._server.close()
         for connection in list(self._connections):

@@ -1,0 +1,206 @@
+"""Carries invocations out and wakes executions that are due.
+
+Invocations come as notices after the commit that decided on them; each ends with a report, in a transaction. If the
+server dies in between, the lease runs out and the invocation is made again, with the same callback id.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from campana import log
+from campana.clock import Clock
+from campana.errors import ApiError, Conflict, ServiceUnavailable
+from campana.flows import execution, machine
+from campana.flows.execution import Due, Invocation, InvocationFailure
+from campana.processors import answer
+from campana.processors.invokers import Accepted, Answered, Failed, Outcome, Stopped, Unreachable
+from campana.processors.targets import Targets
+from campana.store import executions
+from campana.store.database import Database, Tx
+from campana.unit_of_work import Units
+
+DUE_AT_ONCE = 100
+POLL_S = 5.0  # in case a notice was lost, and for what other nodes left behind
+INVOCATIONS_AT_ONCE = 1_000
+
+
+class Runner:
+    """One for each node."""
+
+    def __init__(self, db: Database, units: Units, clock: Clock, targets: Targets, *, lease_ms: int) -> None:
+        self._db = db
+        self._units = units
+        self._clock = clock
+        self._targets = targets
+        self._lease_s = lease_ms / 1000
+        self._running: dict[tuple[str, str, int], Invocation] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._slots = asyncio.Semaphore(INVOCATIONS_AT_ONCE)
+        self._next_due: int | None = None
+        self._sooner = asyncio.Event()
+        self._stopping = False
+
+    def take(self, notices: Sequence[object]) -> None:
+        """What committed transactions want done. On the event loop; returns at once."""
+        for notice in notices:
+            match notice:
+                case Invocation():
+                    self._start(notice)
+                case Due(at):
+                    if self._next_due is None or at < self._next_due:
+                        self._next_due = at
+                        self._sooner.set()
+                case InvocationFailure():
+                    log.warning(
+                        "processor.unreachable",
+                        message=notice.message_id,
+                        processor=notice.processor_resource_arn,
+                        reason=notice.reason,
+                    )
+
+    async def run(self) -> None:
+        """Wake what is due and renew leases, until cancelled."""
+        if self._db.exclusive:
+            # Nobody else can be at work on these: what a server that died had begun is begun again now.
+            await self._db.write(_release_leases, self._clock.now())
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._wake_due())
+            tasks.create_task(self._renew_leases())
+
+    async def stop(self, grace_s: float) -> None:
+        """Start no more invocations and wait for those under way; what is left is made again after the start."""
+        self._stopping = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace_s)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # Invocations
+
+    def _start(self, invocation: Invocation) -> None:
+        if self._stopping:
+            return
+        task = asyncio.create_task(self._invoke(invocation))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _invoke(self, invocation: Invocation) -> None:
+        key = (invocation.execution_id, invocation.callback_id, invocation.attempt)
+        self._running[key] = invocation
+        try:
+            async with self._slots:
+                outcome = await self._outcome(invocation)
+            await self._report(invocation, outcome)
+        except (Conflict, ServiceUnavailable):
+            pass  # somebody else moved it on, or the lease will run out: it is invoked again
+        except Exception:
+            log.exception("processor.report_failed", message=invocation.message_id)
+        finally:
+            del self._running[key]
+
+    async def _outcome(self, invocation: Invocation) -> Outcome:
+        invoker = self._targets.invoker_for(invocation.resource_arn)
+        if invoker is None:
+            return Unreachable(f"No target is configured for {invocation.resource_arn} (campana serve --processor).")
+        return await invoker.invoke(invocation)
+
+    async def _report(self, invocation: Invocation, outcome: Outcome) -> None:
+        callback_id, attempt = invocation.callback_id, invocation.attempt
+        event: machine.Event
+        match outcome:
+            case Accepted():
+                event = machine.InvocationAccepted(callback_id, attempt)
+            case Unreachable(reason):
+                log.info("processor.attempt_failed", message=invocation.message_id, attempt=attempt, reason=reason)
+                event = machine.InvocationFailed(callback_id, attempt, reason)
+            case Failed(reason, stack):
+                self._show(invocation, reason, stack)
+                event = machine.FunctionFailed(callback_id, attempt)
+            case Answered(value):
+                await self._take_answer(invocation, value)
+                return
+            case Stopped():
+                return
+        await self._db.write(self._units.run, execution.report, invocation.execution_id, event)
+
+    async def _take_answer(self, invocation: Invocation, value: object) -> None:
+        """An answer that is none, or that the rules refuse, is the function's failure."""
+        try:
+            fields, deny = answer.parse(value, invocation.message_id)
+            await self._db.write(self._units.run, execution.answer, invocation.execution_id, invocation.callback_id, fields, deny)
+        except (answer.NotAnAnswer, ApiError) as error:
+            if isinstance(error, Conflict | ServiceUnavailable):
+                raise
+            self._show(invocation, f"its answer was refused: {error}", "")
+            event = machine.FunctionFailed(invocation.callback_id, invocation.attempt)
+            await self._db.write(self._units.run, execution.report, invocation.execution_id, event)
+
+    def _show(self, invocation: Invocation, reason: str, stack: str) -> None:
+        log.error(
+            "processor.failed",
+            processor=invocation.processor,
+            message=invocation.message_id,
+            attempt=invocation.attempt,
+            reason=reason,
+            stack=stack,
+        )
+
+    # Timers
+
+    async def _wake_due(self) -> None:
+        while True:
+            try:
+                woken = await self._wake_some()
+            except ServiceUnavailable:
+                woken = 0
+            if woken == DUE_AT_ONCE:
+                continue
+            await self._wait()
+
+    async def _wake_some(self) -> int:
+        now = self._clock.now()
+        due, self._next_due = await self._db.read(_due, now)
+        self._sooner.clear()
+        for execution_id in due:
+            try:
+                await self._db.write(self._units.run, execution.wake, execution_id)
+            except Conflict:
+                pass  # another node was first
+        return len(due)
+
+    async def _wait(self) -> None:
+        """Until the next execution falls due, one falls due sooner, or the poll."""
+        wait_s = POLL_S
+        if self._next_due is not None:
+            wait_s = min(POLL_S, max(0.0, (self._next_due - self._clock.now()) / 1000))
+        sleeping = asyncio.ensure_future(self._clock.sleep(wait_s))
+        sooner = asyncio.ensure_future(self._sooner.wait())
+        try:
+            await asyncio.wait((sleeping, sooner), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeping.cancel()
+            sooner.cancel()
+
+    async def _renew_leases(self) -> None:
+        """Long-running functions keep their leases, so that nobody invokes them a second time meanwhile."""
+        while True:
+            before = list(self._running)
+            await self._clock.sleep(self._lease_s / 3)
+            for key in before:
+                if (invocation := self._running.get(key)) is None:
+                    continue
+                event = machine.InvocationRunning(invocation.callback_id, invocation.attempt)
+                try:
+                    await self._db.write(self._units.run, execution.report, invocation.execution_id, event)
+                except (Conflict, ServiceUnavailable):
+                    continue
+
+
+def _due(tx: Tx, now: int) -> tuple[list[str], int | None]:
+    """Ids of executions that are due, and when the next one falls due."""
+    return [row.id for row in executions.due(tx, now, DUE_AT_ONCE)], executions.next_due(tx, now)
+
+
+def _release_leases(tx: Tx, now: int) -> int:
+    return executions.release_leases(tx, execution.INVOKING, now)

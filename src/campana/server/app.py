@@ -1,0 +1,253 @@
+"""Composition: builds everything once, starts and stops the workers. The only place where parts meet."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+
+from campana import log, operations
+from campana.auth.caller import AccessKey, KeyRing
+from campana.clock import Clock, Ids, SystemClock
+from campana.delivery.hub import Hub
+from campana.delivery.journal_reader import JournalReader
+from campana.delivery.notifier.memory import MemoryNotifier
+from campana.delivery.session import SERVICE_RESTART, Sessions
+from campana.processors.runner import Runner
+from campana.processors.runtime import FunctionLine, Source
+from campana.processors.targets import Targets
+from campana.server import data_folder, tls
+from campana.server.asgi import Front
+from campana.server.authentication import Authentication
+from campana.server.connect import Judge
+from campana.server.cors import Cors
+from campana.server.dispatch import Dispatcher
+from campana.server.connection import Bounds
+from campana.server.front import HttpFront, tls_context
+from campana.server.websocket import Socket, SocketBounds, Sockets, text_frame
+from campana.settings import AuthMode, Settings, SetupError
+from campana.store import migrate, secrets
+from campana.store.sqlite import CannotOpen, SqliteDatabase
+from campana.store.topics import Entry
+from campana.sweeper import Sweeper
+from campana.unit_of_work import Units
+from campana.wire.http import HttpRequest
+
+assert operations  # importing them fills the registry
+
+SWITCH_INTERVAL_S = 0.0005
+"""The writer thread and the event loop share the interpreter: short turns keep the tail of single sends short."""
+
+
+class Server:
+    """A whole server on one event loop. `start`, then `url` is where it listens; `stop` drains."""
+
+    def __init__(self, settings: Settings, clock: Clock, ids: Ids, environment: Mapping[str, str]) -> None:
+        """Opens the data; raises SetupError. The data folder must be held."""
+        self._settings = settings
+        folder = settings.server.data_dir
+        self._tls = tls.files(settings.server, clock.now(), ids)
+        root = data_folder.root_credentials(folder, environment, ids)
+        self._functions_key = data_folder.function_credentials(folder, ids)
+        self._db = _opened(settings, clock)
+        page_key = self._db.write_now(lambda tx: secrets.get_or_make(tx, "page tokens", ids.token())).encode()
+        account = settings.account.account_id
+        keys = KeyRing(
+            account,
+            {
+                root.access_key_id: AccessKey(
+                    root.access_key_id, root.secret_access_key, f"arn:aws:iam::{account}:root"
+                ),
+                self._functions_key.access_key_id: AccessKey(
+                    self._functions_key.access_key_id,
+                    self._functions_key.secret_access_key,
+                    f"arn:aws:iam::{account}:user/campana-functions",
+                ),
+            },
+        )
+        authentication = Authentication(settings, keys, clock, over_tls=self._tls is not None)
+        units = Units(clock, ids, settings)
+        notifier = MemoryNotifier()
+        self._notifier = notifier
+        self._reader = JournalReader(self._db, notifier, Hub(), clock, text_frame)
+        self._sessions: Sessions[HttpRequest] = Sessions(
+            self._db,
+            self._reader,
+            clock,
+            text_frame,
+            Judge(self._db, authentication),
+            connections_per_user=settings.sessions.connections_per_user,
+        )
+        dispatcher = Dispatcher(self._db, clock, ids, settings, authentication, page_key)
+        self._ready = False
+        front = Front(
+            dispatcher.handle, ids=ids, cors=Cors(settings.server.cors_origins), ready=lambda: self._ready
+        )
+        self._sockets = Sockets(
+            self._open_session,
+            bounds=SocketBounds(
+                ping_interval_s=settings.sessions.ping_interval_s,
+                buffer_frames_max=settings.sessions.queue_frames_max,
+            ),
+        )
+        self._http = HttpFront(
+            front,
+            self._sockets,
+            clock=clock,
+            host=settings.server.host,
+            port=settings.server.port,
+            tls=None if self._tls is None else tls_context(self._tls.cert, self._tls.key),
+            keep_alive_s=settings.server.keep_alive_s,
+            bounds=Bounds(
+                body_bytes_max=settings.server.body_bytes_max, request_timeout_s=settings.server.request_timeout_s
+            ),
+        )
+        self._sweeper = Sweeper(self._db, units, clock)
+        self._units, self._clock, self._ids = units, clock, ids
+        self._runner: Runner | None = None
+        self._targets: Targets | None = None
+        self._workers: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return self._http.url
+
+    async def start(self) -> None:
+        """Listen and start the workers; raises SetupError."""
+        await self._http.start()
+        self._targets = Targets(
+            self._settings, self._function_environment(), _log_function_line, self._clock, self._ids
+        )
+        await self._targets.start()
+        self._runner = Runner(
+            self._db, self._units, self._clock, self._targets, lease_ms=self._settings.flows.lease_ms
+        )
+        self._db.listen(self._take)
+        self._workers = asyncio.create_task(self._work(self._runner))
+        self._ready = True
+
+    async def _work(self, runner: Runner) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._reader.run())
+            tasks.create_task(runner.run())
+            tasks.create_task(self._sweeper.run())
+
+    def _take(self, notices: Sequence[object]) -> None:
+        """What committed transactions announced: entries to sessions first, then work to the runner."""
+        entries: dict[str, list[Entry]] = {}
+        for notice in notices:
+            if isinstance(notice, Entry):
+                entries.setdefault(notice.topic, []).append(notice)
+        if entries:
+            self._notifier.notify(entries)
+        assert self._runner is not None
+        self._runner.take(notices)
+
+    def _function_environment(self) -> dict[str, str]:
+        """What an unmodified handler needs in order to call back here."""
+        region = self._settings.account.region
+        environment = {
+            "AWS_ENDPOINT_URL_CHIME_SDK_MESSAGING": self.url,
+            "AWS_ENDPOINT_URL_CHIME_SDK_IDENTITY": self.url,
+            "AWS_REGION": region,
+            "AWS_DEFAULT_REGION": region,
+            "AWS_ACCESS_KEY_ID": self._functions_key.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self._functions_key.secret_access_key,
+        }
+        if self._tls is not None and self._tls.authority is not None:
+            authority = str(self._tls.authority.absolute())
+            environment["AWS_CA_BUNDLE"] = environment["NODE_EXTRA_CA_CERTS"] = authority
+        return environment
+
+    async def _open_session(self, socket: Socket, request: HttpRequest) -> None:
+        socket.when_closed(lambda code: self._sessions.closed(socket))
+        await self._sessions.open(socket, request)
+
+    async def failed(self) -> None:
+        """Returns only if a worker fails, which none should: raises its error."""
+        assert self._workers is not None
+        await asyncio.shield(self._workers)
+
+    async def stop(self) -> None:
+        """Drain: no new connections, finish what is under way, close sessions with 1012, end the workers."""
+        self._ready = False
+        drain_s = self._settings.server.drain_s
+        # Functions call back over HTTP, so they end before HTTP does.
+        if self._runner is not None:
+            await self._runner.stop(drain_s)
+        if self._targets is not None:
+            await self._targets.stop()
+        await self._http.stop(drain_s)
+        await self._sockets.close_all(SERVICE_RESTART)
+        if self._workers is not None:
+            self._workers.cancel()
+            await asyncio.gather(self._workers, return_exceptions=True)
+        await self._db.close()
+
+    def introduction(self) -> str:
+        """What the terminal shows once it listens."""
+        server = self._settings.server
+        lines = [
+            f"campana: listening on {self.url}",
+            f"  data      {server.data_dir.absolute()}",
+            f"  boto3     boto3.client(\"chime-sdk-messaging\", endpoint_url=\"{self.url}\","
+            f" region_name=\"{self._settings.account.region}\")",
+            f"  keys      campana credentials --env --data-dir {server.data_dir}",
+        ]
+        if self._tls is not None and self._tls.authority is not None:
+            lines.append(f"  trust     export AWS_CA_BUNDLE={self._tls.authority.absolute()}  (Node: NODE_EXTRA_CA_CERTS)")
+        if self._settings.auth.mode is AuthMode.NONE:
+            lines.append("  WARNING   signatures are not checked (--auth none): every caller is believed")
+        return "\n".join(lines)
+
+
+def _opened(settings: Settings, clock: Clock) -> SqliteDatabase:
+    try:
+        db = SqliteDatabase(settings.database_file)
+        applied = db.write_now(lambda tx: migrate.apply(tx, clock.now()))
+    except (CannotOpen, migrate.SchemaMismatch) as error:
+        raise SetupError(str(error)) from error
+    for name in applied:
+        log.info("store.migrated", migration=name)
+    return db
+
+
+def _log_function_line(line: FunctionLine) -> None:
+    event = "function.output" if line.source is Source.FUNCTION else "function.runtime"
+    log.info(event, function=line.function, invocation=line.request_id, text=line.text)
+
+
+def run(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code. Raises SetupError."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    with data_folder.held(settings.server.data_dir):
+        try:
+            import uvloop
+
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                return runner.run(_serve(settings))
+        except ImportError:
+            return asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> int:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, stopping.set)
+    server = await asyncio.to_thread(Server, settings, SystemClock(), Ids(), os.environ)
+    await server.start()
+    print(server.introduction(), flush=True)
+    asked = asyncio.create_task(stopping.wait())
+    failed = asyncio.create_task(server.failed())
+    await asyncio.wait((asked, failed), return_when=asyncio.FIRST_COMPLETED)
+    code = 0
+    if failed.done():
+        log.error("server.failed", error=repr(failed.exception()))
+        code = 1
+    failed.cancel()
+    log.info("server.stopping")
+    await server.stop()
+    asked.cancel()
+    return code

@@ -1,0 +1,46 @@
+"""Who may open a live session: the judgement after an accepted `/connect` (spec/realtime.md §2 and §3)."""
+
+from dataclasses import dataclass
+
+from campana import arn, limits
+from campana.auth import sigv4
+from campana.delivery.session import Admitted, Refusal
+from campana.errors import ApiError
+from campana.server.authentication import Authentication
+from campana.settings import AuthMode
+from campana.store import identities
+from campana.store.database import Database
+from campana.wire import router
+from campana.wire.http import HttpRequest
+
+NOT_AUTHORISED = 4401
+FORBIDDEN = 4003
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Decides on requests for `/connect`."""
+
+    db: Database
+    authentication: Authentication
+
+    async def __call__(self, request: HttpRequest) -> Admitted | Refusal:
+        """Admitted with user and session id, or a refusal with close code 4401 or 4003."""
+        try:
+            parameters = dict(router.query_pairs(request.raw_query))
+            if "X-Amz-Signature" not in parameters and self.authentication.settings.auth.mode is not AuthMode.NONE:
+                return Refusal(NOT_AUTHORISED, "The URL is not signed")
+            self.authentication.caller(request, expires_max_s=sigv4.WEBSOCKET_EXPIRES_MAX_S)
+        except ApiError as error:
+            return Refusal(NOT_AUTHORISED, error.name)
+        user_arn = parameters.get("userArn", "")
+        session_id = parameters.get("sessionId", "")
+        if not 1 <= len(session_id) <= limits.SESSION_ID_CHARACTERS:
+            return Refusal(FORBIDDEN, "sessionId must have 1 to 128 characters")
+        try:
+            named = arn.parse(user_arn)
+        except arn.NotAnArn:
+            return Refusal(FORBIDDEN, "userArn is not the ARN of a user")
+        if named.kind is not arn.Kind.USER or await self.db.read(identities.find, user_arn) is None:
+            return Refusal(FORBIDDEN, "There is no such user")
+        return Admitted(user_arn, session_id)

@@ -1,0 +1,129 @@
+"""The one path of every call: route, signature, shape, transaction, answer.
+
+The order of refusals is the order of the steps here and nowhere else (spec/api.md §1.1).
+"""
+
+import hashlib
+
+import msgspec
+
+from campana import log
+from campana.api.base import Route, Shape, encode_rest
+from campana.auth import roles
+from campana.auth.caller import Caller
+from campana.clock import Clock, Ids
+from campana.errors import ApiError, Conflict, NotBuilt, ServiceFailure
+from campana.limits import IDEMPOTENCY_MS
+from campana.operations.registry import OPERATIONS, Operation
+from campana.server.authentication import Authentication
+from campana.settings import Settings
+from campana.store import idempotency
+from campana.store.database import Database, Tx
+from campana.unit_of_work import Call
+from campana.wire import codec, router
+from campana.wire.http import HttpRequest, HttpResponse
+
+
+class Dispatcher:
+    """Answers API requests."""
+
+    def __init__(
+        self, db: Database, clock: Clock, ids: Ids, settings: Settings, authentication: Authentication, page_key: bytes
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._ids = ids
+        self._settings = settings
+        self._authentication = authentication
+        self._page_key = page_key
+
+    async def handle(self, request: HttpRequest, request_id: str) -> HttpResponse:
+        """The answer, whatever happens."""
+        operation_name = ""
+        try:
+            route, labels, query = router.match(request.method, request.raw_path, request.raw_query)
+            operation_name = route.operation
+            caller = self._authentication.caller(request)
+            operation = OPERATIONS.get(operation_name)
+            if operation is None:
+                raise NotBuilt(f"{operation_name} is not built yet (docs/reference/operations.md).")
+            shape = codec.decode(route, labels, query, request.headers, request.body)
+            response = await self._perform(operation, shape, caller, request.headers.get("host", ""))
+            return codec.respond(route, response)
+        except ApiError as error:
+            log.info("call.refused", operation=operation_name, status=error.status, error=error.name, request=request_id)
+            return codec.refuse(error)
+        except Exception:
+            log.exception("call.failed", operation=operation_name, request=request_id)
+            return codec.refuse(ServiceFailure(f"The service failed to answer. The request id is {request_id}."))
+
+    async def _perform(self, operation: Operation, request: Shape, caller: Caller, authority: str) -> Shape | None:
+        prepared = None
+        if operation.prepare is not None:
+            prepared = await self._db.read(operation.prepare, request, self._clock.now())
+        run = self._db.read if operation.reads else self._db.write
+        return await run(self._in_transaction, operation, request, caller, authority, prepared)
+
+    def _in_transaction(
+        self, tx: Tx, operation: Operation, request: Shape, caller: Caller, authority: str, prepared: object
+    ) -> Shape | None:
+        if operation.on is not None and not operation.reads:
+            tx.lock(getattr(request, operation.on))
+        now = self._clock.now()  # under the lock: times follow the order of writes
+        repeat = _Repeat.of(operation.route, request, caller)
+        if repeat is not None and (earlier := repeat.answered(tx, now)) is not None:
+            return earlier
+        call = Call(
+            tx,
+            now=now,
+            ids=self._ids,
+            settings=self._settings,
+            request=request,
+            operation=operation.name,
+            caller=caller,
+            page_key=self._page_key,
+            authority=authority,
+            prepared=prepared,
+        )
+        roles.require(call, operation.allow)
+        response = operation.run(call, request)
+        call.finish()
+        if repeat is not None and response is not None:
+            repeat.keep(tx, response, now)
+        return response
+
+
+class _Repeat(msgspec.Struct, frozen=True):
+    """A request with a client request token: its repetition gets the first answer (spec/api.md §1.4)."""
+
+    route: Route
+    key: str
+    body_sha256: str
+
+    @classmethod
+    def of(cls, route: Route, request: Shape, caller: Caller) -> "_Repeat | None":
+        if route.idempotency != "client_request_token":
+            return None
+        token: str | None = getattr(request, "client_request_token", None)
+        if token is None:
+            return None
+        bearer = getattr(request, "chime_bearer", None) or ""
+        scope = "\0".join((route.operation, caller.account, bearer, token))
+        return cls(route, _sha256(scope.encode()), _sha256(encode_rest(request)))
+
+    def answered(self, tx: Tx, now: int) -> Shape | None:
+        """The first answer; Conflict if the token came with another body. None: it is new."""
+        kept = idempotency.find(tx, self.key, now - IDEMPOTENCY_MS)
+        if kept is None:
+            return None
+        if kept.body_sha256 != self.body_sha256:
+            raise Conflict("The ClientRequestToken was used for another request.")
+        assert self.route.response is not None
+        return msgspec.json.decode(kept.response, type=self.route.response)
+
+    def keep(self, tx: Tx, response: Shape, now: int) -> None:
+        idempotency.keep(tx, idempotency.Kept(self.key, self.body_sha256, encode_rest(response).decode(), now))
+
+
+def _sha256(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()

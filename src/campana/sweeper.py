@@ -1,0 +1,146 @@
+"""Timed work in small batches: what deletions left behind, old journal entries, old answers, completed executions.
+
+Each step is one short transaction, so that callers never wait long for it; a step that found a full batch is
+repeated soon.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from campana import arn, events, limits, log
+from campana.clock import Clock
+from campana.operations.memberships import leave
+from campana.store import (
+    channels,
+    counts,
+    deletions,
+    executions,
+    idempotency,
+    identities,
+    memberships,
+    topics,
+)
+from campana.store.database import Database
+from campana.store.memberships import Membership
+from campana.unit_of_work import UnitOfWork, Units
+
+BATCH: Final = 200
+PAUSE_S: Final = 1.0
+PAUSE_IN_WORK_S: Final = 0.02
+FORBIDDEN: Final = 4003  # WebSocket close code (spec/realtime.md §3)
+
+
+class Sweeper:
+    """Runs the steps one after the other, for ever."""
+
+    def __init__(self, db: Database, units: Units, clock: Clock) -> None:
+        self._db = db
+        self._units = units
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Until cancelled. A step that fails is logged and tried again later."""
+        while True:
+            worked = 0
+            for step in STEPS:
+                try:
+                    worked += await self._db.write(self._units.run, step)
+                except Exception:  # a full disk passes; without this loop nothing would ever be cleaned up
+                    log.exception("sweeper.failed", step=step.__name__)
+            await self._clock.sleep(PAUSE_IN_WORK_S if worked else PAUSE_S)
+
+    async def settle(self) -> None:
+        """Run all steps until none finds anything. Raises what the database raises."""
+        while sum([await self._db.write(self._units.run, step) for step in STEPS]):
+            pass
+
+
+# Each step returns how many rows it worked on.
+
+
+def forget_old_journal(unit: UnitOfWork) -> int:
+    """Sessions have read these long ago."""
+    return topics.forget(unit.tx, unit.now - limits.JOURNAL_MS, BATCH)
+
+
+def forget_old_answers(unit: UnitOfWork) -> int:
+    """A client request token is good for 24 hours."""
+    return idempotency.forget(unit.tx, unit.now - limits.IDEMPOTENCY_MS, BATCH)
+
+
+def forget_completed_executions(unit: UnitOfWork) -> int:
+    """Kept only for the right refusal of a late callback."""
+    return executions.forget_completed(unit.tx, unit.now, BATCH)
+
+
+def continue_deletions(unit: UnitOfWork) -> int:
+    """A batch of the oldest deletion under way."""
+    worked = 0
+    for deletion in deletions.some(unit.tx, limit=1):
+        worked += 1
+        if _remove_some(unit, arn.parse(deletion.arn)) == 0:
+            deletions.completed(unit.tx, deletion.arn)
+            log.info("deletion.completed", arn=deletion.arn)
+    return worked
+
+
+STEPS: Final[tuple[Callable[[UnitOfWork], int], ...]] = (
+    continue_deletions,
+    forget_old_journal,
+    forget_old_answers,
+    forget_completed_executions,
+)
+
+
+def _remove_some(unit: UnitOfWork, deleted: arn.Arn) -> int:
+    match deleted.kind:
+        case arn.Kind.CHANNEL:
+            return _remove_some_of_channel(unit, deleted.text)
+        case arn.Kind.USER | arn.Kind.BOT:
+            return _remove_some_of_identity(unit, deleted.text)
+        case arn.Kind.APP_INSTANCE:
+            return _remove_some_of_app_instance(unit, deleted.text)
+        case arn.Kind.CHANNEL_FLOW:
+            return 0
+
+
+def _remove_some_of_channel(unit: UnitOfWork, channel_arn: str) -> int:
+    rows = memberships.some_of_channel(unit.tx, channel_arn, BATCH)
+    for row in rows:
+        _remove_silently(unit, row)
+    return len(rows) + deletions.rows_of_channel(unit.tx, channel_arn, BATCH)
+
+
+def _remove_silently(unit: UnitOfWork, row: Membership) -> None:
+    memberships.delete(unit.tx, row.channel_arn, row.member_arn, row.sub_channel_id)
+    counts.add(unit.tx, row.member_arn, "memberships of a user", -1)
+
+
+def _remove_some_of_identity(unit: UnitOfWork, identity_arn: str) -> int:
+    rows = memberships.some_of_user(unit.tx, identity_arn, BATCH)
+    for row in rows:
+        if channels.find(unit.tx, row.channel_arn) is None:
+            _remove_silently(unit, row)
+        else:
+            leave(unit, row)
+    gone = len(rows) + deletions.roles_of_identity(unit.tx, identity_arn, BATCH)
+    if gone == 0:
+        counts.forget(unit.tx, identity_arn)
+    return gone
+
+
+def _remove_some_of_app_instance(unit: UnitOfWork, app_instance_arn: str) -> int:
+    channel_arns = channels.some_of(unit.tx, app_instance_arn, BATCH)
+    for channel_arn in channel_arns:
+        channels.delete(unit.tx, channel_arn)
+        counts.forget(unit.tx, channel_arn)
+        deletions.add(unit.tx, channel_arn, unit.now)
+    identity_arns = identities.some_of(unit.tx, app_instance_arn, BATCH)
+    for identity_arn in identity_arns:
+        identities.delete(unit.tx, identity_arn, unit.now)
+        deletions.add(unit.tx, identity_arn, unit.now)
+        events.close_sessions(unit, identity_arn, FORBIDDEN)
+    gone = len(channel_arns) + len(identity_arns) + deletions.rest_of_app_instance(unit.tx, app_instance_arn, BATCH)
+    if gone == 0:
+        counts.forget(unit.tx, app_instance_arn)
+    return gone
