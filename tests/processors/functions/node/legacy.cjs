@@ -1,0 +1,1 @@
+exports.echo = (event, context, callback) => callback(null, { event });
