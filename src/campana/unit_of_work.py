@@ -104,7 +104,9 @@ class Call(UnitOfWork):
         """The user or bot in whose name the call is made. Raises BadRequest (none given) or Forbidden (none alive)."""
         bearer_arn: str | None = getattr(self.request, "chime_bearer", None)
         if bearer_arn is None:
-            raise BadRequest("The header x-amz-chime-bearer is required: the ARN of the user or bot who makes the call.")
+            raise BadRequest(
+                "The header x-amz-chime-bearer is required: the ARN of the user or bot who makes the call."
+            )
         found = identities.find(self.tx, bearer_arn)
         if found is None:
             raise Forbidden

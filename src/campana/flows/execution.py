@@ -100,7 +100,13 @@ def find_pending(tx: Tx, message_id: str) -> Execution | None:
 
 
 def callback(
-    unit: UnitOfWork, channel_arn: str, callback_id: str, answer: ChannelMessageCallback, *, deny: bool, was_pending: bool
+    unit: UnitOfWork,
+    channel_arn: str,
+    callback_id: str,
+    answer: ChannelMessageCallback,
+    *,
+    deny: bool,
+    was_pending: bool,
 ) -> None:
     """A processor's answer. Raises Forbidden, BadRequest or Conflict as spec/channel-flows.md §5 has it.
 
@@ -125,9 +131,7 @@ def callback(
         ) from None
 
 
-def answer(
-    unit: UnitOfWork, execution_id: str, callback_id: str, fields: ChannelMessageCallback, deny: bool
-) -> None:
+def answer(unit: UnitOfWork, execution_id: str, callback_id: str, fields: ChannelMessageCallback, deny: bool) -> None:
     """The answer of a function in this process; about an execution that has moved on it changes nothing.
 
     Raises BadRequest for an answer that a callback would be refused for.
@@ -236,9 +240,7 @@ def _invoke(
 
 def _emit_failure(unit: UnitOfWork, message: Message, step: Step, reason: str) -> None:
     app_instance_arn = message.channel_arn.partition("/channel/")[0]
-    unit.tx.announce(
-        InvocationFailure(app_instance_arn, message.channel_arn, message.id, step.resource_arn, reason)
-    )
+    unit.tx.announce(InvocationFailure(app_instance_arn, message.channel_arn, message.id, step.resource_arn, reason))
 
 
 def _release(unit: UnitOfWork, execution: Execution, message: Message) -> None:

@@ -241,14 +241,14 @@ def transition(
             # A new id even when this ends the flow: after 48 hours a callback is refused as unknown.
             after, effects = _fall_back(state, plan, now, NO_CALLBACK, new_callback_id(), new_callback_id)
             return after, [EmitInvocationFailure(state.step, NO_CALLBACK), *effects]
-        case (Invoking() | AwaitingCallback()), CallbackReceived(callback_id, deny, edited):
+        case ((Invoking() | AwaitingCallback()), CallbackReceived(callback_id, deny, edited)):
             if callback_id != state.callback_id or (isinstance(state, AwaitingCallback) and now >= state.due_at):
                 raise NotKnown
             if deny:
                 return Deleted(), [Deny()]
             after, effects = _go_on(state, plan, now, state.callback_id, new_callback_id)
             return after, [ApplyEdits(), *effects] if edited else effects
-        case (Invoking() | AwaitingCallback()), Cancelled():
+        case ((Invoking() | AwaitingCallback()), Cancelled()):
             return _completed(state, plan, now, Verdict.CANCELLED, state.callback_id), []
         case Completed(due_at=due_at), TimerFired() if now >= due_at:
             return Deleted(), []

@@ -44,7 +44,7 @@ class Revision(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
     def edited(self, callback: ChannelMessageCallback) -> "Revision":
-        """With a callback's fields; an omitted one stays, an empty one clears. Raises BadRequest if it gets too long."""
+        """With a callback's fields; an omitted one stays, an empty one clears. Raises BadRequest if too long."""
         fresh = self
         if callback.content is not None:
             fresh = msgspec.structs.replace(fresh, content=callback.content)

@@ -94,5 +94,3 @@ def list_app_instances(call: Call, request: ListAppInstancesRequest) -> ListAppI
         ],
         next_token=call.token(page),
     )
-
-

@@ -118,8 +118,4 @@ def list_channels(call: Call, request: ListChannelsRequest) -> ListChannelsRespo
     if privacy == "PRIVATE" and not call.is_admin:
         raise Forbidden
     page = channels.page_by_privacy(call.tx, request.app_instance_arn, privacy, call.after, call.limit)
-    return ListChannelsResponse(
-        channels=[views.channel_summary(row) for row in page.rows], next_token=call.token(page)
-    )
-
-
+    return ListChannelsResponse(channels=[views.channel_summary(row) for row in page.rows], next_token=call.token(page))

@@ -53,8 +53,7 @@ def send_channel_message(call: Call, request: SendChannelMessageRequest) -> Send
     _check_sizes(request.type, request.content, request.metadata)
     target_arn = request.target[0].member_arn if request.target else None
     if request.target and (
-        target_arn is None
-        or memberships.find(call.tx, call.channel.arn, target_arn, call.sub_channel_id) is None
+        target_arn is None or memberships.find(call.tx, call.channel.arn, target_arn, call.sub_channel_id) is None
     ):
         raise BadRequest("The Target must be a member of the channel.")
     flow = _flow_for(call, request.type)
@@ -144,9 +143,7 @@ def _as_listed_for(call: Call, message: Message) -> Message | None:
 
 
 @operation(on="channel_arn", allow=[{OWN}])
-def get_channel_message_status(
-    call: Call, request: GetChannelMessageStatusRequest
-) -> GetChannelMessageStatusResponse:
+def get_channel_message_status(call: Call, request: GetChannelMessageStatusRequest) -> GetChannelMessageStatusResponse:
     """How far the bearer's own message has come; a denied one is not there any more, so Forbidden."""
     message = call.message
     assert message is not None
@@ -201,9 +198,7 @@ def redact_channel_message(call: Call, request: RedactChannelMessageRequest) -> 
     assert message is not None
     if message.redacted_at is None:
         execution.cancel(call, message.id)
-        redacted = msgspec.structs.replace(
-            Revision(content="").on(message), redacted_at=call.now, updated_at=call.now
-        )
+        redacted = msgspec.structs.replace(Revision(content="").on(message), redacted_at=call.now, updated_at=call.now)
         messages.update(call.tx, redacted)
         events.publish_message(call, events.REDACT_CHANNEL_MESSAGE, redacted)
     return RedactChannelMessageResponse(
@@ -221,6 +216,4 @@ def delete_channel_message(call: Call, request: DeleteChannelMessageRequest) -> 
         raise Forbidden
     executions.delete_of_message(call.tx, message.id)
     messages.delete(call.tx, message.id)
-    events.publish_message(
-        call, events.DELETE_CHANNEL_MESSAGE, msgspec.structs.replace(message, updated_at=call.now)
-    )
+    events.publish_message(call, events.DELETE_CHANNEL_MESSAGE, msgspec.structs.replace(message, updated_at=call.now))

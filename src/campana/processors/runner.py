@@ -6,6 +6,7 @@ server dies in between, the lease runs out and the invocation is made again, wit
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 from campana import log
 from campana.clock import Clock
@@ -128,7 +129,9 @@ class Runner:
         """An answer that is none, or that the rules refuse, is the function's failure."""
         try:
             fields, deny = answer.parse(value, invocation.message_id)
-            await self._db.write(self._units.run, execution.answer, invocation.execution_id, invocation.callback_id, fields, deny)
+            await self._db.write(
+                self._units.run, execution.answer, invocation.execution_id, invocation.callback_id, fields, deny
+            )
         except (answer.NotAnAnswer, ApiError) as error:
             if isinstance(error, Conflict | ServiceUnavailable):
                 raise
@@ -163,10 +166,8 @@ class Runner:
         due, self._next_due = await self._db.read(_due, now)
         self._sooner.clear()
         for execution_id in due:
-            try:
+            with suppress(Conflict):  # another node was first
                 await self._db.write(self._units.run, execution.wake, execution_id)
-            except Conflict:
-                pass  # another node was first
         return len(due)
 
     async def _wait(self) -> None:

@@ -20,9 +20,9 @@ from campana.server import data_folder, tls
 from campana.server.asgi import Front
 from campana.server.authentication import Authentication
 from campana.server.connect import Judge
+from campana.server.connection import Bounds
 from campana.server.cors import Cors
 from campana.server.dispatch import Dispatcher
-from campana.server.connection import Bounds
 from campana.server.front import HttpFront, tls_context
 from campana.server.websocket import Socket, SocketBounds, Sockets, text_frame
 from campana.settings import AuthMode, Settings, SetupError
@@ -80,9 +80,7 @@ class Server:
         )
         dispatcher = Dispatcher(self._db, clock, ids, settings, authentication, page_key)
         self._ready = False
-        front = Front(
-            dispatcher.handle, ids=ids, cors=Cors(settings.server.cors_origins), ready=lambda: self._ready
-        )
+        front = Front(dispatcher.handle, ids=ids, cors=Cors(settings.server.cors_origins), ready=lambda: self._ready)
         self._sockets = Sockets(
             self._open_session,
             bounds=SocketBounds(
@@ -120,9 +118,7 @@ class Server:
             self._settings, self._function_environment(), _log_function_line, self._clock, self._ids
         )
         await self._targets.start()
-        self._runner = Runner(
-            self._db, self._units, self._clock, self._targets, lease_ms=self._settings.flows.lease_ms
-        )
+        self._runner = Runner(self._db, self._units, self._clock, self._targets, lease_ms=self._settings.flows.lease_ms)
         self._db.listen(self._take)
         self._workers = asyncio.create_task(self._work(self._runner))
         self._ready = True
@@ -191,12 +187,14 @@ class Server:
         lines = [
             f"campana: listening on {self.url}",
             f"  data      {server.data_dir.absolute()}",
-            f"  boto3     boto3.client(\"chime-sdk-messaging\", endpoint_url=\"{self.url}\","
-            f" region_name=\"{self._settings.account.region}\")",
+            f'  boto3     boto3.client("chime-sdk-messaging", endpoint_url="{self.url}",'
+            f' region_name="{self._settings.account.region}")',
             f"  keys      campana credentials --env --data-dir {server.data_dir}",
         ]
         if self._tls is not None and self._tls.authority is not None:
-            lines.append(f"  trust     export AWS_CA_BUNDLE={self._tls.authority.absolute()}  (Node: NODE_EXTRA_CA_CERTS)")
+            lines.append(
+                f"  trust     export AWS_CA_BUNDLE={self._tls.authority.absolute()}  (Node: NODE_EXTRA_CA_CERTS)"
+            )
         if self._settings.auth.mode is AuthMode.NONE:
             lines.append("  WARNING   signatures are not checked (--auth none): every caller is believed")
         return "\n".join(lines)

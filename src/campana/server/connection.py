@@ -285,7 +285,7 @@ class Connection(HttpToolsProtocol):
             return
         headers = self.scope["headers"]
         try:
-            accepted = self._sockets.handshake(self.scope["method"], target, list(headers))
+            accepted = self._sockets.handshake(self.scope["method"], headers)
         except ApiError as error:
             self._refuse(error)
             return

@@ -51,7 +51,9 @@ class Dispatcher:
             response = await self._perform(operation, shape, caller, request.headers.get("host", ""))
             return codec.respond(route, response)
         except ApiError as error:
-            log.info("call.refused", operation=operation_name, status=error.status, error=error.name, request=request_id)
+            log.info(
+                "call.refused", operation=operation_name, status=error.status, error=error.name, request=request_id
+            )
             return codec.refuse(error)
         except Exception:
             log.exception("call.failed", operation=operation_name, request=request_id)

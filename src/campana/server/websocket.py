@@ -8,10 +8,11 @@ after the handshake. The URL of a handshake holds a signature and is never logge
 import asyncio
 import logging
 import struct
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from websockets.datastructures import Headers
+from websockets.exceptions import InvalidHeaderValue
 from websockets.http11 import Request
 from websockets.protocol import SEND_EOF, State
 from websockets.server import ServerProtocol
@@ -34,6 +35,7 @@ TRY_AGAIN_LATER = 1013
 REASON_BYTES_MAX = 123  # RFC 6455 §5.5: a control frame holds 125, two of which are the code
 PING_FRAME = b"\x89\x00"
 WHEEL_SLOTS = 32
+HANDSHAKE_HEADERS = frozenset({b"connection", b"upgrade", b"sec-websocket-key", b"sec-websocket-version", b"origin"})
 
 # A level of its own: at DEBUG the core would write URLs and contents.
 _core_log = logging.getLogger("campana.websocket.core")
@@ -68,6 +70,9 @@ class SocketBounds:
     buffer_bytes_max: int = 4 * 1024 * 1024
     message_bytes_max: int = 64 * 1024  # what a client sends is ignored, but has to be read
     sockets_max: int = 100_000
+
+
+DEFAULT_BOUNDS = SocketBounds()
 
 
 class Socket(asyncio.Protocol):
@@ -218,7 +223,7 @@ class Sockets:
     """
 
     def __init__(
-        self, on_connect: OnConnect, *, origins: Collection[str] = (ANY_ORIGIN,), bounds: SocketBounds = SocketBounds()
+        self, on_connect: OnConnect, *, origins: Collection[str] = (ANY_ORIGIN,), bounds: SocketBounds = DEFAULT_BOUNDS
     ) -> None:
         self.bounds = bounds
         self._on_connect = on_connect
@@ -236,25 +241,29 @@ class Sockets:
     def __len__(self) -> int:
         return self._count
 
-    def handshake(self, method: str, path: str, headers: Collection[tuple[bytes, bytes]]) -> bytes:
+    def handshake(self, method: str, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
         """The bytes that complete the upgrade. Raises an `ApiError` for a handshake that is none.
 
-        `path` is the request target; `headers` as received. Every target is accepted (spec/realtime.md §2).
+        Whoever it is gets in: browsers cannot see why a handshake failed (spec/realtime.md §2).
         """
+        if method != "GET":
+            raise MethodNotAllowed("A WebSocket is opened with GET.")
         fields = Headers()
-        for name, value in headers:
-            fields.set_insecure(name.decode("latin-1"), value.decode("latin-1"))
+        try:
+            for name, value in headers:
+                if name in HANDSHAKE_HEADERS:
+                    fields[name.decode("latin-1")] = value.decode("latin-1")
+        except InvalidHeaderValue:
+            raise BadRequest("The WebSocket handshake is not valid.") from None
         versions = fields.get_all("sec-websocket-version")
         if versions and versions != ["13"]:
             raise UpgradeRequired("This server speaks version 13 of the WebSocket protocol.")
-        response = ServerProtocol(origins=self._origins, logger=_core_log).accept(Request(path, fields, method))
+        response = ServerProtocol(origins=self._origins, logger=_core_log).accept(Request(PATH, fields))
         match response.status_code:
             case 101:
                 return response.serialize()
             case 403:
                 raise Forbidden("Pages of this origin may not connect.")
-            case 405:
-                raise MethodNotAllowed("A WebSocket is opened with GET.")
         raise BadRequest("The WebSocket handshake is not valid.")
 
     def open(self, transport: asyncio.Transport, request: HttpRequest) -> Socket:

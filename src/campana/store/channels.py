@@ -66,9 +66,7 @@ def delete(tx: Tx, arn: str) -> None:
     tx.run("DELETE FROM channels WHERE arn = :arn", arn=arn)
 
 
-def page_by_privacy(
-    tx: Tx, app_instance_arn: str, privacy: str, after: Position | None, limit: int
-) -> Page[Channel]:
+def page_by_privacy(tx: Tx, app_instance_arn: str, privacy: str, after: Position | None, limit: int) -> Page[Channel]:
     return tx.page(
         Channel,
         "SELECT * FROM channels WHERE app_instance_arn = :app AND privacy = :privacy",

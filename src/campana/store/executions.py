@@ -45,8 +45,11 @@ def newest_of(tx: Tx, message_id: str) -> Execution | None:
 def due(tx: Tx, now: int, limit: int) -> list[Execution]:
     """Those that somebody must look at, the most overdue first."""
     return tx.all(
-        Execution, "SELECT * FROM executions WHERE due_at <= :now AND state NOT IN ('SENT', 'CANCELLED')"
-        " ORDER BY due_at, id LIMIT :limit", now=now, limit=limit
+        Execution,
+        "SELECT * FROM executions WHERE due_at <= :now AND state NOT IN ('SENT', 'CANCELLED')"
+        " ORDER BY due_at, id LIMIT :limit",
+        now=now,
+        limit=limit,
     )
 
 
@@ -121,9 +124,7 @@ def save(tx: Tx, execution: Execution) -> None:
 
 def delete(tx: Tx, execution: Execution) -> None:
     """Compare and set, too: raises Conflict."""
-    gone = tx.run(
-        "DELETE FROM executions WHERE id = :id AND version = :seen", id=execution.id, seen=execution.version
-    )
+    gone = tx.run("DELETE FROM executions WHERE id = :id AND version = :seen", id=execution.id, seen=execution.version)
     if gone == 0:
         raise Conflict("There was a conflict processing the request. Try your request again.")
 

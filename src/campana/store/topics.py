@@ -74,7 +74,7 @@ def of_user(user_arn: str) -> str:
 
 
 def append(tx: Tx, entries: Sequence[Entry], now: int) -> None:
-    """Number the entries, write them down, announce them. In the order of topic names, so that writers can't deadlock."""
+    """Number the entries, write them down, announce them; in the order of topics, so that writers can't deadlock."""
     by_topic: dict[str, list[Entry]] = {}
     for entry in entries:
         by_topic.setdefault(entry.topic, []).append(entry)
@@ -157,7 +157,7 @@ def heads(tx: Tx, names: Sequence[str]) -> dict[str, int]:
 
 
 def following(tx: Tx, user_arn: str) -> list[tuple[str, int]]:
-    """The topics that the user's sessions follow, with their heads: the user's own, and those of the user's channels."""
+    """The topics that a user's sessions follow, with their heads: the user's own, and those of the channels."""
     rows = tx.all(
         Head,
         """

@@ -29,9 +29,7 @@ class LambdaInvoker:
                     connect_timeout=self._timeout_s, read_timeout=self._timeout_s, retries={"total_max_attempts": 1}
                 )
                 self._client = boto3.session.Session().client("lambda", region_name=self._region, config=patience)
-            self._client.invoke(
-                FunctionName=invocation.resource_arn, InvocationType="Event", Payload=invocation.event
-            )
+            self._client.invoke(FunctionName=invocation.resource_arn, InvocationType="Event", Payload=invocation.event)
         except ClientError as error:
             return Unreachable(f"Lambda answered {error.response.get('Error', {}).get('Code', 'an error')}.")
         except BotoCoreError as error:

@@ -128,6 +128,8 @@ class _Pool:
 
     async def _warm_up(self) -> None:
         async with self._slots:
+            if self._workers:  # an event was faster
+                return
             try:
                 self._put(await self._take())
             except FunctionFailed as failure:

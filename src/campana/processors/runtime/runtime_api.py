@@ -83,7 +83,7 @@ class RuntimeApi:
         self._changed.set()
 
     def close(self) -> None:
-        """After the worker's end only: aws-lambda-ric, finding nobody there, does not end but spins (tried with 3.3)."""
+        """After the worker's end only: aws-lambda-ric, finding nobody there, spins instead of ending (tried: 3.3.0)."""
         if self._server is not None:
             self._server.close()
         for connection in list(self._connections):
