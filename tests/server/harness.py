@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from campana.clock import Ids
+from campana.server import front, websocket
 from campana.server.asgi import Front
 from campana.server.connection import Bounds
 from campana.server.cors import Cors
@@ -131,8 +132,8 @@ def body(answer: bytes) -> bytes:
 @asynccontextmanager
 async def running(
     *,
-    bounds: Bounds = Bounds(),
-    socket_bounds: SocketBounds = SocketBounds(),
+    bounds: Bounds = front.DEFAULT_BOUNDS,
+    socket_bounds: SocketBounds = websocket.DEFAULT_BOUNDS,
     origins: Collection[str] = ("*",),
     tls: ssl.SSLContext | None = None,
     keep_alive_s: float = 75,
