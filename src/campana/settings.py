@@ -277,14 +277,6 @@ class Sessions:
 
 
 @dataclass(frozen=True, slots=True)
-class Quotas:
-    """The service's quotas on rates; those on numbers of things always hold."""
-
-    enforce_rates: bool = False
-    """Answer 429 above the request rates that AWS publishes, for trying out how a program copes."""
-
-
-@dataclass(frozen=True, slots=True)
 class Log:
     """Log lines, on standard error."""
 
@@ -305,7 +297,6 @@ class Settings:
     channels: Channels = Channels()
     flows: Flows = Flows()
     sessions: Sessions = Sessions()
-    quotas: Quotas = Quotas()
     log: Log = Log()
     processors: tuple[Processor, ...] = ()
 
