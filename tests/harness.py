@@ -1,12 +1,12 @@
 """A whole server for tests: real sockets, real SQLite, boto3; time can be moved.
 
-    with running(tmp_path) as server:
-        app = App(server)
-        ann, bob = app.users("ann", "bob")
-        lobby = ann.makes_channel(members=[bob])
-        heard = bob.connects()
-        ann.sends(lobby, "hello")
-        assert heard.next().type == "CREATE_CHANNEL_MESSAGE"
+with running(tmp_path) as server:
+    app = App(server)
+    ann, bob = app.users("ann", "bob")
+    lobby = ann.makes_channel(members=[bob])
+    heard = bob.connects()
+    ann.sends(lobby, "hello")
+    assert heard.next().type == "CREATE_CHANNEL_MESSAGE"
 """
 
 import asyncio
@@ -27,6 +27,7 @@ from botocore.auth import SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as websocket
@@ -102,6 +103,14 @@ class RunningServer:
         """Await something on the server's loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_S)
 
+    def settle(self) -> None:
+        """Let the background clean-up finish."""
+        self.run(self.server._sweeper.settle())
+
+    def writes(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """`work` in a transaction, for rows that no operation makes yet, and to see what is left of others."""
+        return self.run(self.server._db.write(work, *arguments))
+
     def client(self, service: str) -> Any:
         """A boto3 client with the root key, without retries: each refusal is seen."""
         if service not in self._clients:
@@ -136,6 +145,30 @@ def running(folder: Path, **settings: Any) -> Iterator[RunningServer]:
         yield server
     finally:
         server.stop()
+
+
+REFUSALS = {
+    "BadRequest": 400,
+    "ResourceLimitExceeded": 400,
+    "Forbidden": 403,
+    "NotFound": 404,
+    "Conflict": 409,
+    "ServiceUnavailable": 503,
+}
+
+
+@contextmanager
+def refused(code: str) -> Iterator[None]:
+    """What is done inside is answered with this error of the API."""
+    try:
+        yield
+    except ClientError as error:
+        answer = error.response
+        assert (answer["Error"]["Code"], answer["Code"]) == (f"{code}Exception", code), answer
+        assert answer["ResponseMetadata"]["HTTPStatusCode"] == REFUSALS[code]
+        assert answer["Error"]["Message"]
+    else:
+        raise AssertionError(f"not refused with {code}")
 
 
 class App:
