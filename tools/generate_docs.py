@@ -107,8 +107,8 @@ def configuration() -> str:
         "",
     ]
     for name, section in {**SECTIONS, "processors": Processor}.items():
-        lines += [f"## [{name}]" if name != "processors" else "## [[processors]]", "", "| setting | default | what it is |"]
-        lines.append("|---|---|---|")
+        lines += [f"## [{name}]" if name != "processors" else "## [[processors]]", ""]
+        lines += ["| setting | default | what it is |", "|---|---|---|"]
         texts = config.documentation(section)
         for field in fields(section):
             lines.append(f"| {field.name} | {_default(field.default)} | {' '.join(texts[field.name].split())} |")
