@@ -5,6 +5,7 @@ Their programs are in tests/js; each tells what it saw in lines of JSON.
 
 import shutil
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,20 @@ JS = Path(__file__).parents[1] / "js"
 MODERATE = JS / "functions" / "moderate" / "index.mjs"
 NODE_RIC = JS / "ric" / "node_modules" / ".bin" / "aws-lambda-ric"
 
-pytestmark = [
-    pytest.mark.skipif(shutil.which("node") is None, reason="Node is not installed"),
-    pytest.mark.skipif(not (JS / "node_modules").is_dir(), reason="tests/js/node_modules is missing: run `make js`"),
-]
+
+def why_not() -> str:
+    """What these tests need and this machine has not got; empty if it has all."""
+    if (node := shutil.which("node")) is None:
+        return "Node is not installed"
+    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    if int(version.removeprefix("v").partition(".")[0]) < 20:
+        return f"Node {version} is older than 20, which the AWS SDK needs"
+    if not (JS / "node_modules").is_dir():
+        return "tests/js/node_modules is missing: run `make js`"
+    return ""
+
+
+pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
 
 NodePrograms = Callable[..., Program]
 
