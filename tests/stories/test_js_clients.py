@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.harness import LAMBDA, App, Processor, User, calls_back
 from tests.stories.serving import Program, Server, serving
 
