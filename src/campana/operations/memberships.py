@@ -23,7 +23,7 @@ from campana.api.messaging import (
 )
 from campana.auth.roles import ADMIN, MEMBER, MODERATOR, PUBLIC, SELF, UNRESTRICTED, WELCOME
 from campana.errors import ApiError, BadRequest, Conflict, Forbidden, NotFound
-from campana.operations.quotas import give_back, take
+from campana.operations.quotas import check, give_back, take
 from campana.operations.registry import operation
 from campana.store import bans, identities, memberships
 from campana.store.memberships import Membership
@@ -41,13 +41,16 @@ def existing_member(call: Call, member_arn: str) -> identities.Identity:
 
 
 def _join(call: Call, member_arn: str, type: str) -> Membership:
-    """Make the membership, without an event. Raises what keeps this member out."""
+    """Make the membership, without an event. Raises what keeps this member out, before it has written anything."""
     existing_member(call, member_arn)
     if bans.find(call.tx, call.channel.arn, member_arn) is not None:
         raise Forbidden
-    membership = Membership(call.channel.arn, member_arn, "", type, call.bearer.arn, call.now, call.now, None)
-    if not memberships.insert(call.tx, membership):
+    if memberships.find(call.tx, call.channel.arn, member_arn) is not None:
         raise Conflict("The user or bot is a member of the channel already.")
+    check(call, call.channel.arn, "memberships")
+    check(call, member_arn, "memberships of a user")
+    membership = Membership(call.channel.arn, member_arn, "", type, call.bearer.arn, call.now, call.now, None)
+    memberships.insert(call.tx, membership)
     take(call, call.channel.arn, "memberships")
     take(call, member_arn, "memberships of a user")
     return membership
@@ -61,7 +64,6 @@ def _check_type(call: Call, type: str) -> None:
 @operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}, {MEMBER, UNRESTRICTED}, {SELF, PUBLIC, WELCOME}])
 def create_channel_membership(call: Call, request: CreateChannelMembershipRequest) -> CreateChannelMembershipResponse:
     """Add a user or bot. Anybody may join a PUBLIC channel; only moderators and admins make HIDDEN members."""
-    assert call.sub_channel_id == ""
     type = request.type or ChannelMembershipType.DEFAULT
     _check_type(call, type)
     membership = _join(call, request.member_arn, type)
@@ -74,7 +76,6 @@ def batch_create_channel_membership(
     call: Call, request: BatchCreateChannelMembershipRequest
 ) -> BatchCreateChannelMembershipResponse:
     """Add up to 100; those who can't be added are listed with the reason, and the others are added all the same."""
-    assert call.sub_channel_id == ""
     type = request.type or ChannelMembershipType.DEFAULT
     _check_type(call, type)
     joined: list[Membership] = []
@@ -82,7 +83,7 @@ def batch_create_channel_membership(
     for member_arn in dict.fromkeys(request.member_arns):
         try:
             joined.append(_join(call, member_arn, type))
-        except ApiError as error:  # every refusal of _join comes before it writes
+        except ApiError as error:
             errors.append(
                 BatchCreateChannelMembershipError(
                     member_arn=member_arn, error_code=ErrorCode(error.code), error_message=error.message
