@@ -135,10 +135,14 @@ class Call(UnitOfWork):
 
     @cached_property
     def sub_channel_id(self) -> str:
-        """Which sub-channel the request names; '' in a channel that has none. BadRequest where it must not."""
+        """Which sub-channel the request names; '' in a channel that has none. Raises what `check_sub_channel` does."""
+        self.check_sub_channel()
+        return ""
+
+    def check_sub_channel(self) -> None:
+        """Raise BadRequest if the request names a sub-channel where there is none."""
         if getattr(self.request, "sub_channel_id", None) is not None:
             raise BadRequest("SubChannelId is for elastic channels only.")
-        return ""
 
     @cached_property
     def membership(self) -> memberships.Membership | None:
