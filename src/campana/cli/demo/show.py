@@ -81,21 +81,21 @@ def _failed(server: ChildServer, view: View, trouble: Trouble) -> int:
 
 def _kept(world: World, folder: Path, view: View) -> int:
     """Show what happens until a signal comes; raises Trouble if the server ends before."""
-    story.use(world, MODERATION)
-    view.line()
-    view.line("The server goes on, with the flow “moderation”. In another terminal:", "bold")
-    view.line()
-    view.commands(commands(world, folder))
-    view.line()
-    view.line("What Ann and Bob hear is shown here. Ctrl-C ends the server and removes the folder.", "bold")
-    view.heading()
     try:
+        story.use(world, MODERATION)
+        view.line()
+        view.line("The server goes on, with the flow “moderation”. In another terminal:", "bold")
+        view.line()
+        view.commands(commands(world, folder))
+        view.line()
+        view.line("What Ann and Bob hear is shown here. Ctrl-C ends the server and removes the folder.", "bold")
+        view.heading()
         for show in (_show_ann, _show_bob, _show_processor):
             threading.Thread(target=show, args=(world, view), daemon=True).start()
         code = world.server.wait()
     except Stopped:
         view.line()
-        view.line("Stopped; nothing is left.")
+        view.line("Stopping; nothing will be left.")
         return 0
     raise Trouble("a server that goes on until it is stopped", f"its end, with exit code {code}")
 
