@@ -14,12 +14,14 @@ import socket
 import sqlite3
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, urlsplit
 
 from botocore.auth import SigV4Auth
@@ -305,7 +307,7 @@ class World:
         return urlsplit(self.server.url).netloc
 
     def _make_channels(self) -> None:
-        app = App(self.server)
+        app = App(cast(Any, self.server))  # it wants its clients only
         self.senders = app.users("ann", "bob", "cat")
         self.bystander = app.user("dan")
         nobody = f"http://127.0.0.1:{self._nobody.getsockname()[1]}"
@@ -505,7 +507,7 @@ class World:
                 ) as session:
                     assert "SESSION_ESTABLISHED" in session.recv(timeout=PATIENCE_S)
                     opened = next(self._moments)
-                    self._tell(lambda: self._established.update({name: life}))
+                    self._tell(partial(self._established.update, {name: life}))
                     while silent:
                         self._hear(user, json.loads(session.recv(timeout=PATIENCE_S)), heard, silent)
                 to_the_end = True
@@ -526,7 +528,7 @@ class World:
         heard[lane].append(event)
         if not type.startswith("PENDING_"):
             verdict = (user.arn, event.message_id, "UPDATE" if "UPDATE" in type else "CREATE")
-            self._tell(lambda: self._verdicts.add(verdict))
+            self._tell(partial(self._verdicts.add, verdict))
         self.at("an event was heard")
 
     def _tell(self, change: Callable[[], object]) -> None:
@@ -618,12 +620,23 @@ class World:
 
     def unfinished(self) -> int:
         """How many executions have no verdict."""
-        [[count]] = self._rows("SELECT count(*) FROM executions WHERE state IN ('INVOKING', 'AWAITING_CALLBACK')")
-        return count
+        return len(self._rows("SELECT id FROM executions WHERE state IN ('INVOKING', 'AWAITING_CALLBACK')"))
 
     def _rows(self, sql: str, *values: str) -> list[Any]:
         with closing(sqlite3.connect(f"file:{self.server.data_dir / 'campana.db'}?mode=ro", uri=True)) as database:
             return database.execute(sql, values).fetchall()
+
+    def summary(self, history: History) -> str:
+        """How much happened, for whoever wonders whether it was enough."""
+        answers = Counter(callback.status for callback in history.callbacks)
+        handed = Counter((each.callback_id, each.processor) for each in history.deliveries)
+        return "\n".join((
+            f"sends: {len(history.sent)}, of them given up: {sum(not sent.ids for sent in history.sent)}",
+            f"edits: {len(history.edits)}, of them without an answer: {sum(not e.accepted for e in history.edits)}",
+            f"events handed to processors: {sum(handed.values())}, of them again: {handed.total() - len(handed)}",
+            f"callbacks by status: {dict(answers)}",
+            f"connections: {len(history.connections)}",
+        ))  # fmt: skip
 
     def in_flight(self) -> set[tuple[str, str]]:
         """The lanes and words of messages that were between acceptance and verdict at some kill."""
