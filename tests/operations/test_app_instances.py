@@ -90,7 +90,10 @@ def test_a_repeated_token_gets_the_first_answer(server: RunningServer) -> None:
 def test_all_app_instances_of_the_account_are_listed_oldest_first(tmp_path: Path) -> None:
     with running(tmp_path) as server:
         identity = server.client("chime-sdk-identity")
-        arns = [identity.create_app_instance(Name=f"app {n}", Metadata="m")["AppInstanceArn"] for n in range(7)]
+        arns = []
+        for n in range(7):
+            arns.append(identity.create_app_instance(Name=f"app {n}", Metadata="m")["AppInstanceArn"])
+            server.clock.advance(ms=1)  # those of one millisecond are ordered by their ids
 
         listed = pages(identity.list_app_instances, "AppInstances", MaxResults=3)
 
