@@ -340,17 +340,11 @@ def test_a_callback_is_taken_at_most_once(history: History) -> None:
 @whatever
 @given(histories)
 def test_a_stale_report_changes_nothing(history: History) -> None:
-    for moment in history.moments:
-        match moment.event:
-            case (
-                InvocationRunning(callback_id, attempt)
-                | InvocationAccepted(callback_id, attempt)
-                | InvocationFailed(callback_id, attempt)
-                | FunctionFailed(callback_id, attempt)
-            ):
-                current = moment.before
-                if not isinstance(current, Invoking) or (callback_id, attempt) != (current.callback_id, current.tries):
-                    assert (moment.after, moment.effects) == (current, [])
+    for stale in history.invocations if not isinstance(history.state, Invoking) else history.invocations[:-1]:
+        for kind in ("running", "accepted", "unreachable", "raised"):
+            before = history.state
+            history.happens(KINDS[kind](stale))
+            assert (history.state, history.moments[-1].effects) == (before, [])
 
 
 @whatever
