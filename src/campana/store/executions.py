@@ -35,9 +35,11 @@ def by_callback(tx: Tx, callback_id: str) -> Execution | None:
 
 
 def newest_of(tx: Tx, message_id: str) -> Execution | None:
+    """The one under way, else the newest. Times alone do not tell: clocks are put back, and milliseconds are long."""
     return tx.one(
         Execution,
-        "SELECT * FROM executions WHERE message_id = :message ORDER BY created_at DESC, id DESC LIMIT 1",
+        "SELECT * FROM executions WHERE message_id = :message"
+        " ORDER BY state IN ('SENT', 'FAILED', 'CANCELLED'), created_at DESC, id DESC LIMIT 1",
         message=message_id,
     )
 
