@@ -1,6 +1,7 @@
 """What the tests of channel flows say often."""
 
 import queue
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from campana.flows import machine
 from tests.harness import PATIENCE_S, App, Heard, Processor, RunningServer, Session, User, calls_back
 
 FORBIDDEN = "You do not have sufficient access to perform this action."
@@ -68,6 +70,14 @@ class Lobby:
     def sends(self, content: str = "hello", **more: Any) -> str:
         """Bob sends a message; its id."""
         return self.bob.sends(self.channel, content, **more)
+
+    def hands(self, processor: Processor, act: Callable[[], Any]) -> dict[str, Any]:
+        """The event that the processor gets when bob acts, once it is on disk that it has it."""
+        with Writes(self.server) as writes:
+            act()
+            event = processor.takes()
+            writes.until_taken()
+        return event
 
     def sent(self, processor: Processor, content: str = "hello", **more: Any) -> str:
         """A message of bob's that the processor let pass; its id."""
@@ -130,12 +140,26 @@ class Writes:
         finally:
             self.ended.put((what, arguments))
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Transactions run, but none is committed."""
+        released = threading.Event()
+        self._database._committer.submit(released.wait)
+        try:
+            yield
+        finally:
+            released.set()
+
     def until_ended(self, what: str, wanted: Callable[[tuple[Any, ...]], bool] = lambda arguments: True) -> None:
         """Wait for the end of one whose arguments are wanted."""
         while True:
             name, arguments = self.ended.get(timeout=PATIENCE_S)
             if name == what and wanted(arguments):
                 return
+
+    def until_taken(self) -> None:
+        """Wait until it is on disk that a processor has an event: from then on its 48 hours count."""
+        self.until_ended("report", lambda arguments: isinstance(arguments[-1], machine.InvocationAccepted))
 
     def until_queued(self, what: str, number: int) -> None:
         """Wait until so many have come as far as the queue."""

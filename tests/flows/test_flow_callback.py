@@ -383,11 +383,11 @@ def test_of_two_callbacks_at_the_same_time_one_wins_and_the_other_conflicts(
             return "conflict"
         return "denied" if deny else "sent"
 
-    with Writes(lobby.server) as writes, ThreadPoolExecutor(3) as threads:
-        # Nothing is written until both have come as far as the queue.
-        holding = threads.submit(lobby.server.writes, lambda tx: writes.until_queued("ChannelFlowCallback", 2))
-        calling = [threads.submit(call, deny) for deny in denials]
-        holding.result()
+    with Writes(lobby.server) as writes, ThreadPoolExecutor(2) as threads:
+        # Nothing is committed until both have come as far as the queue.
+        with writes.held():
+            calling = [threads.submit(call, deny) for deny in denials]
+            writes.until_queued("ChannelFlowCallback", 2)
         outcomes = {each.result() for each in calling}
 
     assert len(outcomes) == 2

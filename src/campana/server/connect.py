@@ -41,6 +41,6 @@ class Judge:
             named = arn.parse(user_arn)
         except arn.NotAnArn:
             return Refusal(FORBIDDEN, "userArn is not the ARN of a user")
-        if named.kind is not arn.Kind.USER or await self.db.read(identities.find, user_arn) is None:
+        if named.kind is not arn.Kind.USER or await self.db.peek(identities.find, user_arn) is None:
             return Refusal(FORBIDDEN, "There is no such user")
         return Admitted(user_arn, session_id)
