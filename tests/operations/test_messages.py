@@ -164,6 +164,15 @@ def test_a_repeated_token_sends_once(app: App, pair: tuple[User, User, str]) -> 
     assert len(ann.reads(channel)) == 2
 
 
+def test_a_repetition_is_refused_when_its_sender_may_not_send_any_more(pair: tuple[User, User, str]) -> None:
+    ann, bob, channel = pair
+    bob.sends(channel, "hello", ClientRequestToken="again")
+    ann.delete_channel_membership(ChannelArn=channel, MemberArn=bob.arn)
+
+    with refused("Forbidden"):
+        bob.sends(channel, "hello", ClientRequestToken="again")
+
+
 def test_messages_without_tokens_are_told_apart(pair: tuple[User, User, str]) -> None:
     ann, bob, channel = pair
 
