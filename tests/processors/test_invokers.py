@@ -10,6 +10,7 @@ from queue import Queue
 from typing import Any
 
 import pytest
+from campana.settings import SetupError
 from tests.harness import LAMBDA, PATIENCE_S, App, RunningServer, Session, User, running
 
 FUNCTIONS = Path(__file__).parent / "functions"
@@ -98,9 +99,10 @@ def test_a_function_without_an_answer_leaves_its_message_waiting_and_is_shown(
 
 
 def test_a_function_that_cannot_be_imported_is_refused_at_the_start(tmp_path: Path) -> None:
-    with pytest.raises(Exception, match="python:no.such:thing can't be imported"):
-        with running(tmp_path, processors=[f"{LAMBDA}f=python:no.such:thing"]):
-            pass
+    target = f"{LAMBDA}f=python:no.such:thing"
+
+    with pytest.raises(SetupError, match="can't be imported"), running(tmp_path, processors=[target]):
+        pass
 
 
 # Functions in files
