@@ -10,8 +10,9 @@ from queue import Queue
 from typing import Any
 
 import pytest
-from campana.settings import SetupError
 from tests.harness import LAMBDA, PATIENCE_S, App, RunningServer, Session, User, running
+
+from campana.settings import SetupError
 
 FUNCTIONS = Path(__file__).parent / "functions"
 QUICK = {"flows.retry_delays_ms": (1, 1)}
