@@ -339,8 +339,8 @@ def test_a_session_ends_with_its_credentials(tmp_path: Path) -> None:
             world.clock.time += int(seconds * 1000)
             call()
         assert ann.code == 1001
-        await world.connect(ANN, expires_at=world.clock.time + 1)
-        await world.sessions.close_all()
+        short = await world.connect(ANN, expires_at=world.clock.time + 1)
+        world.sessions.closed(short)
         assert timers.due == []
 
     story(tell, tmp_path, call_later=timers.call_later)
@@ -359,16 +359,6 @@ def test_a_socket_that_closes_leaves_nothing_behind(tmp_path: Path) -> None:
         await world.say("hello")
         assert (ann.heard, opening.frames, len(world.sessions)) == ([], [], 0)
         assert vars(world.hub) == vars(Hub())
-
-    story(tell, tmp_path)
-
-
-def test_stopping_closes_everybody_and_takes_nobody(tmp_path: Path) -> None:
-    async def tell(world: World) -> None:
-        sockets = [await world.connect(ANN, str(number)) for number in range(5)]
-        await world.sessions.close_all(at_once=2)
-        assert [socket.code for socket in sockets] == [1012] * 5
-        assert (await world.connect(BOB)).code == 1012
 
     story(tell, tmp_path)
 

@@ -28,7 +28,6 @@ FORBIDDEN = 4003
 TOO_MANY = 4005
 
 CONNECTIONS_PER_USER = 10
-CLOSED_AT_ONCE = 500
 EXPIRY_STEP_SECONDS = 3_600.0
 
 
@@ -135,7 +134,6 @@ class Sessions(Generic[Request]):
         self._established = text_frame(SESSION_ESTABLISHED)
         self._sockets: dict[Socket, Session | None] = {}  # None: not judged yet
         self._users: dict[str, list[Session]] = {}
-        self._stopping = False
 
     def __len__(self) -> int:
         """Sockets that are open, established or not."""
@@ -146,9 +144,6 @@ class Sessions(Generic[Request]):
 
         SESSION_ESTABLISHED is the session's first frame, and all that is committed after it is heard.
         """
-        if self._stopping:
-            socket.close(SERVICE_RESTART, "The server is stopping")
-            return None
         self._sockets[socket] = None
         try:
             verdict = await self._judge(request)
@@ -202,15 +197,6 @@ class Sessions(Generic[Request]):
             peers.remove(session)
             if not peers:
                 del self._users[session.user]
-
-    async def close_all(self, code: int = SERVICE_RESTART, at_once: int = CLOSED_AT_ONCE) -> None:
-        """Take no more sockets and close all, `at_once` at a time so that each batch gets onto the wire."""
-        self._stopping = True
-        while self._sockets:
-            for socket in list(self._sockets)[:at_once]:
-                self.closed(socket)
-                socket.close(code, "The server is stopping")
-            await asyncio.sleep(0)
 
     def _within_limits(self, verdict: Admitted | Refusal) -> Admitted | Refusal:
         """Of a user's sessions one may have this id, the newest; and there may be only so many."""
