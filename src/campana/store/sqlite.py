@@ -242,11 +242,17 @@ class SqliteDatabase:
             self._refuse(loop, batch, error)
             return
         if notices:
-            for listener in self._listeners:
-                listener(notices)
+            self._announce(notices)
         _answer(done)
         self._ask_for_checkpoint()
         self._next_batch(loop)
+
+    def _announce(self, notices: list[object]) -> None:
+        for listener in self._listeners:
+            try:
+                listener(notices)
+            except Exception:  # the callers below are owed their answers, and those who wait their turn
+                log.exception("store.listener_failed")
 
     def _refuse(self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting], error: BaseException) -> None:
         """Some errors (a full disk, I/O) take the whole transaction with them: then nothing of the batch is kept."""

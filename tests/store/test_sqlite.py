@@ -1,0 +1,212 @@
+"""Batches of calls on a real SQLite file: what is kept, what is undone, who is told, and when."""
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from campana.errors import BadRequest, Conflict, ServiceUnavailable
+from campana.store import migrate
+from campana.store.database import Tx
+from campana.store.sqlite import CannotOpen, SqliteDatabase
+
+Story = Callable[[SqliteDatabase], Coroutine[Any, Any, None]]
+
+
+def told(folder: Path, story: Story) -> None:
+    """The story, with a database that has a table of numbers."""
+    db = SqliteDatabase(folder / "test.db")
+    db.write_now(lambda tx: tx.run("CREATE TABLE IF NOT EXISTS numbers (number BIGINT PRIMARY KEY)"))
+
+    async def whole() -> None:
+        await story(db)
+        await db.close()
+
+    asyncio.run(whole())
+
+
+def add(tx: Tx, number: int) -> int:
+    tx.run("INSERT INTO numbers (number) VALUES (:number)", number=number)
+    tx.announce(number)
+    return number
+
+
+def add_and_refuse(tx: Tx, number: int) -> None:
+    add(tx, number)
+    raise BadRequest("no")
+
+
+def count(tx: Tx) -> int:
+    return int(tx.scalar("SELECT COUNT(*) FROM numbers"))
+
+
+def test_a_refused_call_undoes_only_itself(tmp_path: Path) -> None:
+    async def story(db: SqliteDatabase) -> None:
+        calls = [db.write(add_and_refuse if number % 3 == 0 else add, number) for number in range(200)]
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+
+        assert [isinstance(each, BadRequest) for each in outcomes] == [number % 3 == 0 for number in range(200)]
+        assert await db.read(count) == 133
+
+    told(tmp_path, story)
+
+
+def test_listeners_hear_what_is_committed_in_its_order_before_the_callers_do(tmp_path: Path) -> None:
+    heard: list[object] = []
+
+    async def call(db: SqliteDatabase, number: int) -> None:
+        await db.write(add, number)
+        assert number in heard
+
+    async def story(db: SqliteDatabase) -> None:
+        db.listen(heard.extend)
+        refused = db.write(add_and_refuse, -1)
+        await asyncio.gather(refused, *(call(db, number) for number in range(300)), return_exceptions=True)
+        assert heard == list(range(300))
+
+    told(tmp_path, story)
+
+
+def test_a_listener_that_fails_keeps_nobody_from_the_answer(tmp_path: Path) -> None:
+    def fail(notices: object) -> None:
+        raise RuntimeError("a fault of its own")
+
+    async def story(db: SqliteDatabase) -> None:
+        db.listen(fail)
+        assert await db.write(add, 1) == 1
+        assert await db.write(add, 2) == 2
+
+    told(tmp_path, story)
+
+
+def test_a_caller_who_gives_up_waiting_changes_nothing_for_the_others(tmp_path: Path) -> None:
+    async def story(db: SqliteDatabase) -> None:
+        leaving = asyncio.ensure_future(db.write(add, 1))
+        staying = asyncio.ensure_future(db.write(add, 2))
+        await asyncio.sleep(0)
+        leaving.cancel()
+
+        assert await staying == 2
+        assert await db.peek(count) == 2
+
+    told(tmp_path, story)
+
+
+def test_reading_transactions_cannot_write(tmp_path: Path) -> None:
+    async def story(db: SqliteDatabase) -> None:
+        for look in (db.read, db.peek):
+            with pytest.raises(ServiceUnavailable):
+                await look(add, 1)
+        assert await db.read(count) == 0
+
+    told(tmp_path, story)
+
+
+def test_a_full_disk_refuses_the_batch_keeps_what_was_answered_and_passes(tmp_path: Path) -> None:
+    def fill(tx: Tx) -> None:
+        tx.run("INSERT INTO texts (text) VALUES (:text)", text="x" * 1_000_000)
+
+    async def story(db: SqliteDatabase) -> None:
+        await db.write(lambda tx: tx.run("CREATE TABLE texts (text TEXT)"))
+        await db.write(add, 1)
+        pages = db._writing.execute("PRAGMA page_count").fetchone()[0]
+        db._writing.execute(f"PRAGMA max_page_count = {pages + 10}")
+
+        with pytest.raises(ServiceUnavailable):
+            await db.write(fill)
+        assert await db.read(count) == 1
+
+        db._writing.execute(f"PRAGMA max_page_count = {pages + 10_000}")
+        await db.write(fill)
+        assert await db.write(add, 2) == 2
+
+    told(tmp_path, story)
+
+
+def test_closing_finishes_what_waits(tmp_path: Path) -> None:
+    async def story(db: SqliteDatabase) -> None:
+        waiting = [asyncio.ensure_future(db.write(add, number)) for number in range(500)]
+        await asyncio.sleep(0)
+        await db.close()
+
+        assert await asyncio.gather(*waiting) == list(range(500))
+        with pytest.raises(ServiceUnavailable):
+            await db.write(add, 1000)
+
+    told(tmp_path, story)
+
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from campana.store.sqlite import SqliteDatabase
+
+async def main():
+    db = SqliteDatabase(Path(sys.argv[1]))
+    await db.write(lambda tx: tx.run("CREATE TABLE numbers (number BIGINT PRIMARY KEY)"))
+
+    async def write(number):
+        while True:
+            await db.write(lambda tx: tx.run("INSERT INTO numbers VALUES (:number)", number=number))
+            print(number, flush=True)
+            number += 8
+
+    await asyncio.gather(*(write(number) for number in range(8)))
+
+asyncio.run(main())
+"""
+
+
+def test_what_was_answered_is_there_after_a_kill(tmp_path: Path) -> None:
+    file = tmp_path / "test.db"
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(file)], stdout=subprocess.PIPE, text=True)
+    assert writer.stdout is not None
+    answered = [int(writer.stdout.readline()) for _ in range(400)]
+    os.kill(writer.pid, signal.SIGKILL)
+    answered += [int(line) for line in writer.stdout.read().splitlines(keepends=True) if line.endswith("\n")]
+    writer.stdout.close()
+    writer.wait()
+
+    with sqlite3.connect(file) as found:
+        kept = {number for (number,) in found.execute("SELECT number FROM numbers")}
+    assert set(answered) <= kept
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "test.db").write_text("no database" * 1000)
+
+    with pytest.raises(CannotOpen, match="can't be opened"):
+        SqliteDatabase(tmp_path / "test.db")
+
+
+def test_migrations_are_applied_once_and_a_foreign_one_is_refused(tmp_path: Path) -> None:
+    db = SqliteDatabase(tmp_path / "test.db")
+
+    assert db.write_now(lambda tx: migrate.apply(tx, 1)) == ["0001_start.sql"]
+    assert db.write_now(lambda tx: migrate.apply(tx, 2)) == []
+    db.write_now(lambda tx: tx.run("UPDATE migrations SET sha256 = 'other'"))
+    with pytest.raises(migrate.SchemaMismatch, match="another content"):
+        db.write_now(lambda tx: migrate.apply(tx, 3))
+    db.write_now(lambda tx: tx.run("UPDATE migrations SET number = 9999"))
+    with pytest.raises(migrate.SchemaMismatch, match="does not know"):
+        db.write_now(lambda tx: migrate.apply(tx, 4))
+    db.close_now()
+
+
+def test_conflicts_are_the_callers_and_nobody_elses(tmp_path: Path) -> None:
+    def conflict(tx: Tx) -> None:
+        raise Conflict("somebody was first")
+
+    async def story(db: SqliteDatabase) -> None:
+        outcomes = await asyncio.gather(db.write(conflict), db.write(add, 1), return_exceptions=True)
+        assert isinstance(outcomes[0], Conflict)
+        assert outcomes[1] == 1
+
+    told(tmp_path, story)
