@@ -16,8 +16,21 @@ from campana.clock import Clock, Ids
 from campana.errors import BadRequest, Forbidden
 from campana.limits import PAGE_ROWS
 from campana.settings import Settings
-from campana.store import admins, app_instances, bans, channels, identities, memberships, messages, moderators, topics
+from campana.store import (
+    admins,
+    app_instances,
+    bans,
+    channels,
+    identities,
+    memberships,
+    messages,
+    moderators,
+    sub_channels,
+    topics,
+)
 from campana.store.database import P, Page, Position, R, T, Tx
+
+_DAY_MS = 24 * 60 * 60 * 1000
 
 
 class UnitOfWork:
@@ -135,15 +148,35 @@ class Call(UnitOfWork):
 
     @cached_property
     def sub_channel_id(self) -> str:
-        """Which sub-channel the request names; '' in a channel that has none. BadRequest where it must not."""
-        if getattr(self.request, "sub_channel_id", None) is not None:
-            raise BadRequest("SubChannelId is for elastic channels only.")
-        return ""
+        """The sub-channel that the call is about; '' in a channel that has none.
+
+        BadRequest if the request names one and must not, or does not and must; Forbidden if there is no such one.
+        """
+        named: str | None = getattr(self.request, "sub_channel_id", None)
+        if self.channel.elastic is None:
+            if named is not None:
+                raise BadRequest("SubChannelId is for elastic channels only.")
+            return ""
+        if named is None:
+            raise BadRequest("In an elastic channel, SubChannelId is required.")
+        if sub_channels.find(self.tx, self.channel.arn, named) is None:
+            raise Forbidden
+        return named
 
     @cached_property
     def membership(self) -> memberships.Membership | None:
-        """The bearer's membership in the channel."""
-        return memberships.find(self.tx, self.channel.arn, self.bearer.arn, self.sub_channel_id)
+        """The bearer's membership in the channel; in an elastic one in the sub-channel that the request names, or
+        any if it names none."""
+        if self.channel.elastic is None:
+            return memberships.find(self.tx, self.channel.arn, self.bearer.arn, self.sub_channel_id)
+        if getattr(self.request, "sub_channel_id", None) is not None:
+            return memberships.find(self.tx, self.channel.arn, self.bearer.arn, self.sub_channel_id)
+        return next(iter(memberships.of_member(self.tx, self.channel.arn, self.bearer.arn)), None)
+
+    def require_not_elastic(self) -> None:
+        """BadRequest in an elastic channel."""
+        if self.channel.elastic is not None:
+            raise BadRequest("This is not supported in elastic channels.")
 
     @cached_property
     def is_moderator(self) -> bool:
@@ -157,7 +190,18 @@ class Call(UnitOfWork):
     def message(self) -> messages.Message | None:
         """The message of the request, if it is in this channel."""
         message_id: str = getattr(self.request, "message_id", "")
-        return messages.find(self.tx, self.channel.arn, message_id)
+        found = messages.find(self.tx, self.channel.arn, message_id)
+        if found is None or found.sub_channel_id != self.sub_channel_id or found.created_at < self.oldest_kept:
+            return None
+        return found
+
+    @cached_property
+    def oldest_kept(self) -> int:
+        """Messages from before this time are hidden by the app instance's retention settings."""
+        instance = app_instances.find(self.tx, self.channel.app_instance_arn)
+        if instance is None or instance.retention_days is None:
+            return 0
+        return self.now - instance.retention_days * _DAY_MS
 
     # Paging
 

@@ -14,7 +14,7 @@ from campana.flows import machine, payload
 from campana.flows.machine import AwaitingCallback, Completed, Deleted, Invoking, Plan, State, Step, Verdict
 from campana.flows.revision import Revision
 from campana.limits import STATUS_DETAIL_CHARACTERS
-from campana.store import channels, executions, messages
+from campana.store import channels, executions, messages, sub_channels
 from campana.store.channel_flows import ChannelFlow
 from campana.store.database import Tx
 from campana.store.executions import Execution
@@ -117,6 +117,10 @@ def callback(
         raise _late() if was_pending else Forbidden()
     if answer.message_id != execution.message_id:
         raise BadRequest("ChannelMessage.MessageId is not the message of this callback.")
+    if answer.sub_channel_id is not None:
+        message = messages.find(unit.tx, channel_arn, execution.message_id)
+        if message is not None and answer.sub_channel_id != message.sub_channel_id:
+            raise BadRequest("A processor can't move a message to another sub-channel.")
     event = machine.CallbackReceived(callback_id, deny=deny, edited=_edits(answer))
     try:
         _advance(unit, execution, event, answer)
@@ -184,11 +188,17 @@ def _advance(
     unit: UnitOfWork, execution: Execution, event: machine.Event, answer: ChannelMessageCallback | None = None
 ) -> None:
     plan = _plans.decode(execution.plan)
+    message = messages.find(unit.tx, execution.channel_arn, execution.message_id)
+    if message is None and _is_pending(execution):
+        # Its sub-channel was removed, and its messages with it.
+        if isinstance(event, machine.CallbackReceived):
+            raise machine.NotKnown
+        executions.delete(unit.tx, execution)
+        return
     before = _state(execution)
     state, effects = machine.transition(before, event, plan, unit.now, unit.ids.token)
     if state == before and not effects:
         return
-    message = messages.find(unit.tx, execution.channel_arn, execution.message_id)
     if message is None:
         # A NON_PERSISTENT one that was released; all that remains of its execution is to go.
         assert not effects, "effects for a message that is gone"
@@ -268,6 +278,8 @@ def release_new(unit: UnitOfWork, message: Message, *, stored: bool) -> None:
             messages.insert(unit.tx, message)
         if message.type == "STANDARD":
             channels.has_new_message(unit.tx, message.channel_arn, unit.now)
+            if message.sub_channel_id:
+                sub_channels.has_new_message(unit.tx, message.channel_arn, message.sub_channel_id, unit.now)
     events.publish_message(unit, events.CREATE_CHANNEL_MESSAGE, message)
 
 

@@ -119,7 +119,7 @@ def list_channel_messages(call: Call, request: ListChannelMessagesRequest) -> Li
         call.tx,
         call.channel.arn,
         call.sub_channel_id,
-        not_before=0 if request.not_before is None else request.not_before.ms,
+        not_before=max(call.oldest_kept, 0 if request.not_before is None else request.not_before.ms),
         not_after=_FAR_FUTURE_MS if request.not_after is None else request.not_after.ms,
         descending=request.sort_order != "ASCENDING",
         after=call.after,
@@ -131,6 +131,7 @@ def list_channel_messages(call: Call, request: ListChannelMessagesRequest) -> Li
         channel_arn=call.channel.arn,
         channel_messages=[views.message_summary(call, row) for row in shown],
         next_token=call.token(page),
+        sub_channel_id=call.sub_channel_id or None,
     )
 
 
