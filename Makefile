@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+export CAMPANA_NODE_RIC := $(wildcard $(CURDIR)/tests/js/ric/node_modules/.bin/aws-lambda-ric)
 
 .PHONY: check test fast lint types imports docs api golden serve bench js node-ric clean
 
@@ -43,11 +44,13 @@ bench: $(BIN)/ruff
 	$(BIN)/python -m bench
 
 js:  ## the JavaScript clients that tests/stories talks through
-	cd tests/js && npm install --no-audit --no-fund --no-save
+	cd tests/js && npm ci --no-audit --no-fund
 
-node-ric:  ## AWS's own runtime client for Node functions: builds for a minute, with a compiler (Debian's packages)
-	apt-get install -y --no-install-recommends autoconf automake libtool cmake g++ make python3
-	cd tests/js && npm install --no-audit --no-fund --no-save aws-lambda-ric
+# Node's headers where they lie beside it; otherwise node-gyp downloads them.
+NODE_HEADERS = $(shell node -p 'const r=path.resolve(process.execPath,"../..");fs.existsSync(r+"/include/node/node.h")?r:""')
+node-ric:  ## Lambda's own runtime client for Node.js, built from its sources (a minute or two)
+	@for tool in cmake make g++ python3 xz; do command -v $$tool >/dev/null || { echo "make node-ric needs $$tool"; exit 1; }; done
+	cd tests/js/ric && npm_config_nodedir=$(NODE_HEADERS) npm ci --no-audit --no-fund
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/js/node_modules
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/js/node_modules tests/js/ric/node_modules

@@ -14,7 +14,7 @@ import json
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
@@ -118,20 +118,22 @@ class RunningServer:
         return self._clients[service]
 
 
-def client(service: str, url: str, *, key: str = KEY, secret: str = SECRET) -> Any:
+def client(service: str, url: str, *, key: str = KEY, secret: str = SECRET, validates: bool = True) -> Any:
+    """`validates`: whether boto3 itself refuses requests whose shape is wrong."""
     return boto3.client(
         service,
         endpoint_url=url,
         region_name="us-east-1",
         aws_access_key_id=key,
         aws_secret_access_key=secret,
-        config=Config(retries={"total_max_attempts": 1}, max_pool_connections=50, parameter_validation=True),
+        config=Config(retries={"total_max_attempts": 1}, max_pool_connections=50, parameter_validation=validates),
     )
 
 
 @contextmanager
 def running(folder: Path, **settings: Any) -> Iterator[RunningServer]:
-    """A server with its data in `folder`; settings by path, as in `{"flows.lease_ms": 1000}`."""
+    """A server with its data in `folder`; settings by path, as in `{"flows.lease_ms": 1000}`, and from a campana.toml
+    in the folder."""
     given = {
         "server.port": 0,
         "server.data_dir": folder / "data",
@@ -139,7 +141,8 @@ def running(folder: Path, **settings: Any) -> Iterator[RunningServer]:
         "flows.accept_http_resource_arns": True,
         **settings,
     }
-    server = RunningServer(load(None, {}, given))
+    file = folder / "campana.toml"
+    server = RunningServer(load(file if file.exists() else None, {}, given))
     server.start()
     try:
         yield server
@@ -311,33 +314,43 @@ class Session:
 
 
 class Processor:
-    """A processor behind HTTP: its events wait to be taken; `status` is what it answers to the next ones."""
+    """A processor behind HTTP: its events wait to be taken; `status` is what it answers to the next ones.
+
+    While `answers` is cleared it takes events and keeps silent.
+    """
 
     def __init__(self) -> None:
         self.events: queue.Queue[dict[str, Any]] = queue.Queue()
         self.status = 200
+        self.headers: dict[str, str] = {}
+        self.answers = threading.Event()
+        self.answers.set()
         processor = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 processor.events.put(json.loads(body))
-                self.send_response(processor.status)
-                self.send_header("content-length", "0")
-                self.end_headers()
+                processor.answers.wait()
+                with suppress(ConnectionError):  # the server gave up waiting
+                    self.send_response(processor.status)
+                    for name, value in {"content-length": "0", **processor.headers}.items():
+                        self.send_header(name, value)
+                    self.end_headers()
 
             def log_message(self, format: str, *arguments: Any) -> None:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.arn = f"http://127.0.0.1:{self._server.server_port}/processor"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def takes(self) -> dict[str, Any]:
         """The next event."""
         return self.events.get(timeout=PATIENCE_S)
 
     def close(self) -> None:
+        self.answers.set()
         self._server.shutdown()
         self._server.server_close()
 

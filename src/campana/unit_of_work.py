@@ -150,18 +150,22 @@ class Call(UnitOfWork):
     def sub_channel_id(self) -> str:
         """The sub-channel that the call is about; '' in a channel that has none.
 
-        BadRequest if the request names one and must not, or does not and must; Forbidden if there is no such one.
+        Raises BadRequest in an elastic channel if the request names none, Forbidden if there is no such one.
         """
-        named: str | None = getattr(self.request, "sub_channel_id", None)
+        self.check_sub_channel()
         if self.channel.elastic is None:
-            if named is not None:
-                raise BadRequest("SubChannelId is for elastic channels only.")
             return ""
+        named: str | None = getattr(self.request, "sub_channel_id", None)
         if named is None:
             raise BadRequest("In an elastic channel, SubChannelId is required.")
         if sub_channels.find(self.tx, self.channel.arn, named) is None:
             raise Forbidden
         return named
+
+    def check_sub_channel(self) -> None:
+        """Raise BadRequest if the request names a sub-channel of a channel that has none."""
+        if getattr(self.request, "sub_channel_id", None) is not None and self.channel.elastic is None:
+            raise BadRequest("SubChannelId is for elastic channels only.")
 
     @cached_property
     def membership(self) -> memberships.Membership | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from campana.clock import SystemClock
 from campana.delivery.hub import Hub
@@ -25,6 +25,7 @@ from campana.store.topics import Entry
 USERS = ("ann", "bob", "cid")
 CHANNELS = ("channel/lobby", "channel/den")
 NODES = (0, 1)
+BUSY = (0, 0, 0, 1)  # most happens on one node, so that its sessions get in each other's way
 
 
 class Pause:
@@ -184,7 +185,7 @@ changes = st.tuples(
     st.sampled_from(USERS),
     st.sampled_from(CHANNELS),
 )
-nodes = st.sampled_from(NODES)
+nodes = st.sampled_from(BUSY)
 which = st.integers(0, 1_000)
 
 
@@ -195,6 +196,14 @@ class Delivery(RuleBasedStateMachine):
         self.nodes = [Node(self.journal) for _ in NODES]
         self.clients: list[Client] = []
 
+    @initialize()
+    def ann_is_there(self) -> None:
+        self.commit(0, [("join", "ann", "ann", channel) for channel in CHANNELS])
+        self.connect(0, "ann", "0")
+        self.notify_in_order(0)
+        while self.clients[0].opening:
+            self.step(self.clients[0])
+
     @rule(writer=nodes, done=st.lists(changes, min_size=1, max_size=4))
     def commit(self, writer: int, done: list[tuple[str, str, str, str]]) -> None:
         for change in done:
@@ -204,7 +213,7 @@ class Delivery(RuleBasedStateMachine):
             entries.setdefault(entry.topic, []).append(entry)
         self.journal.fresh = []
         for number, node in enumerate(self.nodes):
-            node.inbox.append(entries if number == writer else {topic: () for topic in entries})
+            node.inbox.append(entries if number == writer else dict.fromkeys(entries, ()))
 
     @rule(node=nodes, which=which, again=st.booleans())
     def notify(self, node: int, which: int, again: bool) -> None:
@@ -221,6 +230,16 @@ class Delivery(RuleBasedStateMachine):
             self.nodes[node].reader.take(notification)
         self.nodes[node].inbox = []
 
+    @rule(node=nodes)
+    def notify_users_later(self, node: int) -> None:
+        """A channel's entries overtake those that say who follows it."""
+        waiting, self.nodes[node].inbox = self.nodes[node].inbox, []
+        for notification in waiting:
+            users = {topic: entries for topic, entries in notification.items() if topic.startswith("user/")}
+            self.nodes[node].reader.take({topic: notification[topic] for topic in notification if topic not in users})
+            if users:
+                self.nodes[node].inbox.append(users)
+
     @rule(node=nodes, which=which)
     def lose_notification(self, node: int, which: int) -> None:
         inbox = self.nodes[node].inbox
@@ -231,24 +250,50 @@ class Delivery(RuleBasedStateMachine):
     def poll(self, node: int) -> None:
         self.nodes[node].reader.poll()
 
+    @rule(node=nodes)
+    def read_all(self, node: int) -> None:
+        while self.nodes[node].settling or self.nodes[node].hub.waits():
+            self.nodes[node].step()
+
     @rule(node=nodes, steps=st.integers(1, 4))
     def read(self, node: int, steps: int) -> None:
         for _ in range(steps):
             self.nodes[node].step()
 
-    @rule(node=nodes, user=st.sampled_from(USERS), name=st.sampled_from("1234"))
+    @rule(node=nodes, user=st.sampled_from(USERS), name=st.sampled_from("12345"))
     def connect(self, node: int, user: str, name: str) -> None:
         if len(self.clients) < 20:
             self.clients.append(Client(self.nodes[node], user, name))
             self.step(self.clients[-1])
 
-    @precondition(lambda self: self.clients)
+    @rule(
+        node=nodes, user=st.sampled_from(USERS), done=st.lists(changes, min_size=1, max_size=6), notified=st.booleans()
+    )
+    def connect_while_much_happens(
+        self, node: int, user: str, done: list[tuple[str, str, str, str]], notified: bool
+    ) -> None:
+        """Between the moment a session's topics are read and the moment it begins to follow them."""
+        if len(self.clients) >= 20:
+            return
+        client = Client(self.nodes[node], user, f"late {len(self.clients)}")
+        self.clients.append(client)
+        while client.opening and client.snapshot is None:
+            self.step(client)
+        for what, _, other, channel in done:
+            self.commit(node, [(what, user, other, channel)])
+        if notified:
+            self.notify_in_order(node)
+        else:
+            self.notify_users_later(node)
+        while client.opening:
+            self.step(client)
+
+    @precondition(lambda self: any(client.opening for client in self.clients))
     @rule(which=which, steps=st.integers(1, 3))
     def establish(self, which: int, steps: int) -> None:
         opening = [client for client in self.clients if client.opening]
-        if opening:
-            for _ in range(steps):
-                self.step(opening[which % len(opening)])
+        for _ in range(steps):
+            self.step(opening[which % len(opening)])
 
     def step(self, client: Client) -> None:
         client.step()
@@ -257,7 +302,6 @@ class Delivery(RuleBasedStateMachine):
             client.snapshot, client.joined = heads, joined
         client.node.read_for = []
 
-    @precondition(lambda self: self.clients)
     @rule(which=which)
     def disconnect(self, which: int) -> None:
         client = self.clients[which % len(self.clients)]
@@ -280,14 +324,13 @@ class Delivery(RuleBasedStateMachine):
         """All notifications left are lost; the next poll makes up for everything."""
         for node in self.nodes:
             node.reader.poll()
-            while node.settling or node.hub.waits():
-                node.step()
+        for number in NODES:
+            self.read_all(number)
         for client in self.clients:
             while client.opening:
                 self.step(client)
-            node = client.node
-            while node.settling or node.hub.waits():
-                node.step()
+        for number in NODES:
+            self.read_all(number)
         self.nothing_wrong_was_heard()
         for client in self.clients:
             own = f"user/{client.user}"
@@ -306,4 +349,4 @@ class Delivery(RuleBasedStateMachine):
 
 
 TestDelivery = Delivery.TestCase
-TestDelivery.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestDelivery.settings = settings(max_examples=300, stateful_step_count=80, deadline=None)

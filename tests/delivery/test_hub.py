@@ -1,6 +1,7 @@
 """The hub as values: entries in, who hears them out."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
@@ -17,8 +18,8 @@ def opened(hub: Hub, user: str, *topics: tuple[str, int]) -> Follower:
     return follower
 
 
-def entry(number: int, topic: str = LOBBY, **steering: object) -> Entry:
-    return Entry(topic=topic, number=number, frame=f"{topic} {number}", **steering)  # type: ignore[arg-type]
+def entry(number: int, topic: str = LOBBY, **steering: Any) -> Entry:
+    return Entry(topic=topic, number=number, frame=f"{topic} {number}", **steering)
 
 
 def read_nothing(hub: Hub) -> list[str]:
@@ -65,7 +66,7 @@ def test_only_those_named_see_a_targeted_entry() -> None:
 
 
 @pytest.mark.parametrize("last", [{"leaves": ("ann",)}, {"ends": True}])
-def test_who_leaves_sees_that_entry_and_no_more(last: dict[str, object]) -> None:
+def test_who_leaves_sees_that_entry_and_no_more(last: dict[str, Any]) -> None:
     hub = Hub()
     ann = opened(hub, "ann", (LOBBY, 1))
 
@@ -181,3 +182,15 @@ def test_what_the_journal_lost_names_those_who_miss_it() -> None:
     hub.close(ann)
     hub.close(bob)
     assert hub.cursor(LOBBY) is None
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_following_what_one_follows_already_changes_nothing(number: int) -> None:
+    hub = Hub()
+    ann = opened(hub, "ann", (LOBBY, 1))
+    hub.take(entry(1))
+
+    hub.take(entry(1, ANN, follow=LOBBY, follow_from=number))
+
+    assert hub.to_read(10)[1] == []
+    assert hub.take(entry(2)) == [ann]

@@ -7,6 +7,7 @@ import ssl
 
 import pytest
 
+from campana.server import front
 from campana.server.connection import Bounds
 from campana.wire.http import HttpRequest, HttpResponse
 
@@ -34,7 +35,7 @@ def test_headers_are_lower_case_and_joined_and_the_body_is_bytes(run: Run) -> No
             assert status(await world.say(sent)) == 200
             request, _ = world.requests[0]
             assert request.method == "POST"
-            assert request.headers["x-one"] == "a, é"
+            assert request.headers["x-one"] == "a,é"
             assert request.body == b"\xff\xfe"
 
     run(scenario())
@@ -527,6 +528,26 @@ def test_over_tls_requests_refusals_and_large_bodies_fare_the_same(
             assert world.front.url.startswith("https://")
             assert await asyncio.to_thread(client, world.port) == [200, 413]
             assert len(world.requests) == 1
+
+    run(scenario())
+
+
+def test_an_idle_tls_connection_does_not_hold_up_a_stop(
+    run: Run, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(front, "TLS_SHUTDOWN_TIMEOUT_S", 3_600)
+
+    def client(port: int) -> http.client.HTTPSConnection:
+        connection = http.client.HTTPSConnection("localhost", port, context=client_tls)
+        connection.request("POST", "/", body=b"{}")
+        connection.getresponse().read()
+        return connection
+
+    async def scenario() -> None:
+        async with running(tls=server_tls) as world:
+            pooled = await asyncio.to_thread(client, world.port)
+            await world.front.stop(3_600)
+            pooled.close()
 
     run(scenario())
 

@@ -67,7 +67,7 @@ def test_the_session_layer_gets_a_socket_and_the_request_as_it_came(run: Run) ->
                 "userArn=a%3Ab&x=!'",
             )
             assert request.headers["host"] == "h"
-            assert request.headers["x-one"] == "a, b"
+            assert request.headers["x-one"] == "a,b"
             assert socket.open
             assert len(world.sockets) == 1
             peer.writer.close()

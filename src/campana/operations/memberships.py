@@ -34,7 +34,7 @@ from campana.api.messaging import (
 from campana.auth.roles import ADMIN, MEMBER, MODERATOR, PUBLIC, SELF, UNRESTRICTED, WELCOME
 from campana.errors import ApiError, BadRequest, Conflict, Forbidden, NotFound
 from campana.operations import elastic_members
-from campana.operations.quotas import give_back, take
+from campana.operations.quotas import check, give_back, take
 from campana.operations.registry import operation
 from campana.store import bans, identities, memberships
 from campana.store.memberships import Membership
@@ -52,10 +52,13 @@ def existing_member(call: Call, member_arn: str) -> identities.Identity:
 
 
 def _join(call: Call, member_arn: str, type: str) -> Membership:
-    """Make the membership, without an event. Raises what keeps this member out."""
-    membership = Membership(call.channel.arn, member_arn, "", type, call.bearer.arn, call.now, call.now, None)
-    if not memberships.insert(call.tx, membership):
+    """Make the membership, without an event. Raises what keeps this member out, before it has written anything."""
+    if memberships.find(call.tx, call.channel.arn, member_arn) is not None:
         raise Conflict("The user or bot is a member of the channel already.")
+    check(call, call.channel.arn, "memberships")
+    check(call, member_arn, "memberships of a user")
+    membership = Membership(call.channel.arn, member_arn, "", type, call.bearer.arn, call.now, call.now, None)
+    memberships.insert(call.tx, membership)
     take(call, call.channel.arn, "memberships")
     take(call, member_arn, "memberships of a user")
     return membership

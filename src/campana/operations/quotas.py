@@ -8,10 +8,15 @@ from campana.unit_of_work import Call, UnitOfWork
 
 def take(call: Call, owner: str, what: str, number: int = 1) -> None:
     """Count `number` more of `what` (a name in `limits.QUOTAS`) for `owner`; raises ResourceLimitExceeded."""
+    check(call, owner, what, number)
+    counts.add(call.tx, owner, what, number)
+
+
+def check(call: Call, owner: str, what: str, number: int = 1) -> None:
+    """Raise ResourceLimitExceeded if `take` would."""
     quota = limits.QUOTAS[what]
     if counts.of(call.tx, owner, what) + number > quota:
         raise ResourceLimitExceeded(f"The quota of {quota:,} {what} is used up.")
-    counts.add(call.tx, owner, what, number)
 
 
 def give_back(unit: UnitOfWork, owner: str, what: str, number: int = 1) -> None:

@@ -81,7 +81,7 @@ class Front:
 
 
 def header_map(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Headers as text by their (lower-case) names; those that come more than once are joined with a comma, as SigV4 signs them."""
+    """Headers as text by their (lower-case) names; repeated ones are joined with a comma, as SigV4 signs them."""
     headers: dict[str, str] = {}
     for raw_name, raw_value in pairs:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")

@@ -34,6 +34,7 @@ class Bounds:
     request_timeout_s: float = 30  # from a request's first byte, or the connection's beginning, to its last byte
     send_timeout_s: float = 30  # without the client reading anything of an answer
     linger_s: float = 5  # reading on after a refusal
+    goodbye_s: float = 0.2  # for TLS's end on an idle connection: clients do not read from those in their pool
     linger_bytes_max: int = 16 * 1024 * 1024
     head_bytes_max: int = 64 * 1024
     body_bytes_max: int = 1024 * 1024
@@ -188,6 +189,13 @@ class Connection(HttpToolsProtocol):
     def timeout_keep_alive_handler(self) -> None:
         self.transport.close()
         self._flush_in_time()
+
+    def shutdown(self) -> None:
+        """End now, or with the answer that is under way."""
+        super().shutdown()
+        if self.transport.is_closing():
+            unread = self.transport.get_write_buffer_size()
+            self._end_after(self._bounds.send_timeout_s if unread else self._bounds.goodbye_s)
 
     # Bounds.
 

@@ -88,6 +88,7 @@ class Dispatcher:
             prepared=prepared,
         )
         roles.require(call, operation.allow)
+        call.check_sub_channel()
         response = operation.run(call, request)
         call.finish()
         if repeat is not None and response is not None:
@@ -109,8 +110,8 @@ class _Repeat(msgspec.Struct, frozen=True):
         token: str | None = getattr(request, "client_request_token", None)
         if token is None:
             return None
-        bearer = getattr(request, "chime_bearer", None) or ""
-        scope = "\0".join((route.operation, caller.account, bearer, token))
+        within = (getattr(request, name, None) or "" for name in ("app_instance_arn", "chime_bearer"))
+        scope = "\0".join((route.operation, caller.account, *within, token))
         return cls(route, _sha256(scope.encode()), _sha256(encode_rest(request)))
 
     def answered(self, tx: Tx, now: int) -> Shape | None:

@@ -99,6 +99,9 @@ class HttpFront:
                     dualstack_ipv6=family == socket.AF_INET6 and len(addresses) == 1 and address[0] == "::",
                 )
                 bound.append(listening)
+                # Connections inherit it. asyncio sets it itself only on sockets whose protocol is spelled out; without
+                # it the second piece of an answer waits 40 ms for the client to acknowledge the first.
+                listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._port = listening.getsockname()[1]  # a free one, if 0 was asked for: the same for all
         except BaseException:
             for listening in bound:

@@ -77,7 +77,10 @@ def _finds_this_file(spec: FunctionSpec) -> bool:
 
 
 def _version(ric: Path) -> str:
-    try:
-        return str(json.loads((ric.parent.parent / "package.json").read_text())["version"])
-    except (OSError, ValueError, LookupError, TypeError):
-        return "of unknown version"
+    """Of the package that this file is in: at its top, in older versions in its bin folder."""
+    for folder in ric.parents[:2]:
+        try:
+            return str(json.loads((folder / "package.json").read_text())["version"])
+        except (OSError, ValueError, LookupError, TypeError):
+            continue
+    return "of unknown version"

@@ -1,0 +1,111 @@
+"""Results as a table for the terminal and as Markdown for README.md."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.results import Rate, Results, Spread
+
+README = Path(__file__).with_name("README.md")
+BEGIN, END = "<!-- results: written by python -m bench --write -->", "<!-- end of results -->"
+
+
+class Row(NamedTuple):
+    """One line of the table."""
+
+    what: str
+    campana: str
+    compared: str
+    ratio: str
+
+
+def rows(results: Results) -> Iterator[Row]:
+    """Every figure, with what it is compared with."""
+    for sends in results.sends:
+        who = "1 sender" if sends.senders == 1 else f"{sends.senders} senders"
+        yield Row(
+            f"durable sends, {who}, 10 live sessions",
+            _rate(sends.campana),
+            f"floor: {_rate(sends.floor)}",
+            _ratio(sends.ratio),
+        )
+    flow = results.flow
+    yield Row(
+        "latency a channel flow adds, send to delivery",
+        f"{flow.added.median:.2f} ms ({flow.without_flow.median:.2f} → {flow.with_flow.median:.2f})",
+        f"bare round trip to the processor: {flow.bare_round_trip.median:.2f} ms",
+        _ratio(flow.ratio),
+    )
+    fan_out = results.fan_out
+    yield Row(
+        f"a message to {fan_out.sockets:,} sessions, send to last",
+        f"{fan_out.campana.median:.1f} ms",
+        f"raw sockets, the same {fan_out.frame_bytes:,} bytes: {fan_out.raw.median:.1f} ms",
+        _ratio(fan_out.ratio),
+    )
+    memory = results.memory
+    yield Row(
+        f"memory of an idle session ({memory.sessions:,} of them)",
+        f"{memory.per_session_kib:.1f} KiB",
+        f"raw socket: {memory.per_raw_socket_kib:.1f} KiB",
+        f"{memory.per_session_kib / memory.per_raw_socket_kib:.1f}" if memory.per_raw_socket_kib > 0 else "",
+    )
+    start = results.start_up
+    yield Row(
+        "start to first answer",
+        f"{start.campana.median:.0f} ms, {start.resident_kib / 1024:.0f} MiB resident",
+        f"python -c pass: {start.bare_interpreter.median:.0f} ms",
+        f"{start.campana.median / start.bare_interpreter.median:.1f}",
+    )
+
+
+def taken_on(results: Results) -> str:
+    """Where the figures come from, in a sentence or two."""
+    machine = results.machine
+    pinned = "servers pinned to one, load on another" if machine.pinned else "servers and load together"
+    generator = ", ".join(f"{each.generator_per_second:,}/s with {each.senders}" for each in results.sends)
+    return (
+        f"Taken on {results.taken_on}{' at ' + results.commit if results.commit else ''}"
+        f"{', quickly (' + results.plan + ')' if results.plan != 'full' else ''}: {machine.cpu}, {machine.cores} cores"
+        f" ({pinned}), {machine.memory_gib:.0f} GiB, {machine.system}, {machine.python}, SQLite"
+        f" {machine.sqlite}, {machine.filesystem or 'unknown filesystem'} with"
+        f" {machine.fdatasyncs_per_second:,} fdatasync/s; load average before"
+        f" the run {machine.load_before}. The load generator alone reaches {generator}."
+    )
+
+
+def show(results: Results, console: Console) -> None:
+    """The table."""
+    table = Table(title="Campana, side by side with its floors", title_justify="left")
+    for column in ("", "Campana", "compared with"):
+        table.add_column(column, overflow="fold")
+    table.add_column("ratio", justify="right")
+    for row in rows(results):
+        table.add_row(*row)
+    console.print(table)
+    console.print(taken_on(results), highlight=False)
+
+
+def write_readme(results: Results) -> None:
+    """Put the figures between the markers."""
+    text = README.read_text("utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    lines = [
+        "| | Campana | compared with | ratio |",
+        "|---|---|---|---|",
+        *(f"| {' | '.join(row)} |" for row in rows(results)),
+    ]
+    table = "\n".join(lines)
+    README.write_text(f"{before}{BEGIN}\n{taken_on(results)}\n\n{table}\n{END}{after}", "utf-8")
+
+
+def _rate(rate: Rate) -> str:
+    return f"{rate.per_second.median:,.0f}/s, p50 {rate.p50:.2f}, p99 {rate.p99:.2f} ms"
+
+
+def _ratio(spread: Spread) -> str:
+    return f"{spread.median:.2f} ({spread.low:.2f}–{spread.high:.2f})"

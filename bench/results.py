@@ -1,0 +1,112 @@
+"""The figures of a run, as they are written to JSON. Times in milliseconds unless the name says otherwise."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import msgspec
+
+from bench.machine import Machine
+
+
+class Spread(msgspec.Struct, frozen=True):
+    """The median of several rounds, and how far they differed."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float], digits: int = 2) -> "Spread":
+        """Rounded to so many digits."""
+        return cls(*(round(value, digits) for value in (median(values), min(values), max(values))))
+
+
+class Rate(msgspec.Struct, frozen=True):
+    """A server under load: the medians of its rounds."""
+
+    per_second: Spread
+    p50: float
+    p99: float
+
+
+class Sends(msgspec.Struct, frozen=True):
+    """Durable sends of so many concurrent senders to a channel with ten live sessions, who heard every one."""
+
+    senders: int
+    campana: Rate
+    floor: Rate
+    ratio: Spread
+    """Campana's rate by the floor's, of paired rounds."""
+    generator_per_second: int
+    """What the load generator reaches against a server that does nothing."""
+
+
+class Flow(msgspec.Struct, frozen=True):
+    """One send after another, from the send to the frame at a live session."""
+
+    without_flow: Spread
+    with_flow: Spread
+    added: Spread
+    bare_round_trip: Spread
+    """POST of the same event to the same processor, to its 2xx."""
+    ratio: Spread
+    """The latency added by the bare round trip, of paired rounds."""
+
+
+class FanOut(msgspec.Struct, frozen=True):
+    """One message to so many sockets, from the send to the last one's having received it."""
+
+    sockets: int
+    frame_bytes: int
+    campana: Spread
+    raw: Spread
+    """A process without anything but sockets, writing the same bytes."""
+    ratio: Spread
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """Resident memory of the server process, in KiB; the kernel's share of a socket is not in it."""
+
+    sessions: int
+    per_session_kib: float
+    per_raw_socket_kib: float
+
+
+class StartUp(msgspec.Struct, frozen=True):
+    """From the start of the process to its first answer, with a data folder that is there already."""
+
+    campana: Spread
+    bare_interpreter: Spread
+    resident_kib: int
+
+
+class Results(msgspec.Struct, frozen=True):
+    """A whole run."""
+
+    taken_on: str
+    commit: str
+    plan: str
+    machine: Machine
+    start_up: StartUp
+    sends: list[Sends]
+    flow: Flow
+    fan_out: FanOut
+    memory: Memory
+
+
+def write(results: Results, file: Path) -> None:
+    """As indented JSON."""
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(results)) + b"\n")
+
+
+def paired(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
+    """The ratios of rounds taken one after the other."""
+    return Spread.of([one / other for one, other in zip(ours, theirs, strict=True)])
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that `share` (0 to 1) of the values lie below."""
+    ordered: list[Any] = sorted(values)
+    return float(ordered[min(len(ordered) - 1, int(len(ordered) * share))])
