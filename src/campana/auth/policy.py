@@ -251,10 +251,9 @@ def pattern(text: str, *, variables: bool) -> Pattern:
     return _pattern(parts)
 
 
-def _pattern(parts: Iterable[_Part]) -> Pattern:
+def _pattern(parts: Sequence[_Part]) -> Pattern:
     plain = [part for part in parts if not isinstance(part, _Variable)]
-    parts = tuple(parts)
-    return Pattern(parts, _expression(tuple(plain)) if len(plain) == len(parts) else None)
+    return Pattern(tuple(parts), _expression(tuple(plain)) if len(plain) == len(parts) else None)
 
 
 def _variable(text: str) -> _Variable:
