@@ -6,7 +6,7 @@ or a token alone is remembered (secrets opened, documents parsed).
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final, Protocol, TypeVar
 
@@ -24,6 +24,8 @@ from campana.store.keys import Role
 
 T = TypeVar("T")
 REMEMBERED_MAX: Final = 4_096
+ACCESS_KEYS: Final = "access keys"
+"""What secrets of access keys are sealed for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +53,29 @@ class Caller:
         """Whether there is nothing to evaluate."""
         return self.policies is None and self.session_policy is None
 
-    def may(self, action: str, resource: str, context: Context) -> Decision:
-        """What the policies say. `context` holds the condition keys of the call."""
-        request = policy.Request(action, resource, {**context, **self.context})
-        if self.policies is not None:
-            return policy.evaluate(self.policies, request, self.session_policy)
-        if self.session_policy is not None:
-            return policy.evaluate((_EVERYTHING,), request, self.session_policy)
-        return Decision(True)
+    @property
+    def mentions_resource_tags(self) -> bool:
+        """Whether a decision may depend on the tags of the resource."""
+        asked = (*(self.policies or ()), *((self.session_policy,) if self.session_policy else ()))
+        return any(each.mentions_resource_tags for each in asked)
+
+    def may(self, action: str, resource: str, context: Context, *, granted: bool = False) -> Decision:
+        """What the policies say. `context` holds the condition keys of the call.
+
+        `granted`: the resource's own policy allows it already, so that only a denial, or the session's, counts.
+        """
+        policies = self.policies or ()
+        if granted or self.policies is None:
+            policies = (*policies, _EVERYTHING)
+        return policy.evaluate(
+            policies, policy.Request(action, resource, {**context, **self.context}), self.session_policy
+        )
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The principal's tags; the case of their keys, which matters nowhere, is that of `context`."""
+        start = "aws:principaltag/"
+        return {key.removeprefix(start): values[0] for key, values in self.context.items() if key.startswith(start)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +188,11 @@ def root(access_key_id: str, account: str) -> Caller:
     arn = f"arn:aws:iam::{account}:root"
     values = _principal_values(account, arn, account, {}) | {"aws:PrincipalType": "Account"}
     return Caller(access_key_id, account, arn, account, None, context=policy.context_of(values))
+
+
+def functions(access_key_id: str, account: str) -> Caller:
+    """The functions that this server runs: whatever they were before, they may do what the account may."""
+    return replace(root(access_key_id, account), principal_arn=f"arn:aws:iam::{account}:user/campana-functions")
 
 
 def _session_caller(session: Session, policies: tuple[Policy, ...] | None) -> Caller:

@@ -55,6 +55,16 @@ def context_of(values: Mapping[str, str | Iterable[str]]) -> Context:
     return {key.lower(): (value,) if isinstance(value, str) else tuple(value) for key, value in values.items()}
 
 
+def request_context(now: int, *, peer: str, over_tls: bool) -> Context:
+    """The condition keys that every request has. `now` in milliseconds; `peer`: the client's address, if known."""
+    values = {
+        "aws:CurrentTime": datetime.fromtimestamp(now // 1000, UTC).isoformat().replace("+00:00", "Z"),
+        "aws:EpochTime": str(now // 1000),
+        "aws:SecureTransport": "true" if over_tls else "false",
+    }
+    return context_of(values | ({"aws:SourceIp": peer} if peer else {}))
+
+
 # Statements.
 
 
@@ -511,7 +521,7 @@ def _conditions(tree: object, place: str, variables: bool) -> Iterator[Condition
 
 def _principals(tree: object, place: str) -> Principals:
     if tree == "*":
-        return Principals(aws=frozenset("*"), federated=frozenset("*"))
+        return Principals(aws=frozenset("*"))  # everybody who signs; an identity provider is always named
     if not isinstance(tree, dict) or not tree:
         raise PolicyError(f'{place} must be "*" or an object with AWS, Federated or Service')
     _only(tree, {"AWS", "Federated", "Service"}, place)
