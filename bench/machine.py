@@ -40,7 +40,7 @@ def facts(folder: Path) -> Machine:
         cores=os.cpu_count() or 1,
         pinned=len(CORES) > 1,
         memory_gib=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        system=f"{platform.system()} {platform.release()}",
+        system=f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}",
         python=f"{platform.python_implementation()} {platform.python_version()}",
         sqlite=sqlite3.sqlite_version,
         filesystem=filesystem(folder),

@@ -69,7 +69,7 @@ def taken_on(results: Results) -> str:
     generator = ", ".join(f"{each.generator_per_second:,}/s with {each.senders}" for each in results.sends)
     return (
         f"Taken on {results.taken_on}{' at ' + results.commit if results.commit else ''}"
-        f"{', quickly (' + results.plan + ')' if results.plan != 'full' else ''}: {machine.cpu}, {machine.cores} cores"
+        f"{f' by a {results.plan} run' if results.plan != 'full' else ''}: {machine.cpu}, {machine.cores} cores"
         f" ({pinned}), {machine.memory_gib:.0f} GiB, {machine.system}, {machine.python}, SQLite"
         f" {machine.sqlite}, {machine.filesystem or 'unknown filesystem'} with"
         f" {machine.fdatasyncs_per_second:,} fdatasync/s; load average before"

@@ -28,6 +28,11 @@ NODES = (0, 1)
 BUSY = (0, 0, 0, 1)  # most happens on one node, so that its sessions get in each other's way
 
 
+def framed(text: str) -> bytes:
+    """What stands for a WebSocket frame here: frames that are written together can be told apart."""
+    return text.encode() + b"\n"
+
+
 class Pause:
     """Where a coroutine stands still until the test lets it go on."""
 
@@ -109,9 +114,11 @@ class Client:
         """The channels the user was a member of then."""
         self.opening: Coroutine[Any, Any, Session | None] | None = node.sessions.open(self, self)
 
-    def write(self, frame: bytes) -> None:
+    def write(self, frames: bytes, number: int) -> None:
         assert self.code is None
-        self.frames.append(frame.decode())
+        texts = frames.decode().split("\n")[:-1]  # frames of this test end in one
+        assert len(texts) == number
+        self.frames += texts
 
     def close(self, code: int, reason: str = "") -> None:
         assert self.code is None
@@ -143,9 +150,9 @@ class Node:
         self.journal = journal
         self.hub = Hub()
         db: Any = journal
-        self.reader = JournalReader(db, MemoryNotifier(), self.hub, SystemClock(), str.encode, journal=db)
+        self.reader = JournalReader(db, MemoryNotifier(), self.hub, SystemClock(), framed, journal=db)
         self.sessions = Sessions[Client](
-            db, self.reader, SystemClock(), str.encode, self.judge, follows=self.follows, connections_per_user=3
+            db, self.reader, SystemClock(), framed, self.judge, follows=self.follows, connections_per_user=3
         )
         self.inbox: list[Notification] = []
         self.settling: Coroutine[Any, Any, None] | None = None

@@ -25,6 +25,11 @@ TOPIC = topics.of_channel(LOBBY)
 NOW = 1_772_600_767_089
 
 
+def framed(text: str) -> bytes:
+    """What stands for a WebSocket frame here: frames that are written together can be told apart."""
+    return text.encode() + b"\n"
+
+
 class Clock:
     """Stands still; whoever sleeps is in `sleeping` until the test wakes it."""
 
@@ -49,9 +54,11 @@ class Socket:
         self.code: int | None = None
         self.changed = asyncio.Event()
 
-    def write(self, frame: bytes) -> None:
+    def write(self, frames: bytes, number: int) -> None:
         assert self.code is None
-        self.frames.append(frame.decode())
+        texts = frames.decode().split("\n")[:-1]  # frames of this test end in one
+        assert len(texts) == number
+        self.frames += texts
         self.changed.set()
 
     def close(self, code: int, reason: str = "") -> None:
@@ -74,8 +81,8 @@ class World:
         self.clock = Clock()
         self.hub = Hub()
         self.notifier = MemoryNotifier()
-        self.reader = JournalReader(db, self.notifier, self.hub, self.clock, str.encode)
-        self.sessions = Sessions[Admitted | Refusal](db, self.reader, self.clock, str.encode, self.judge, **options)
+        self.reader = JournalReader(db, self.notifier, self.hub, self.clock, framed)
+        self.sessions = Sessions[Admitted | Refusal](db, self.reader, self.clock, framed, self.judge, **options)
         self.notifying = True
         db.listen(self.notify)
 

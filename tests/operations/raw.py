@@ -47,7 +47,7 @@ def signed(
     secret: str = SECRET,
     over: http.client.HTTPConnection | None = None,
 ) -> Answer:
-    """The answer to a request with a good signature; `target` is sent as it is."""
+    """The answer to a request with a good signature; the target is sent as it is."""
     return send(url, method, target, body, signature(url, method, target, body, headers, key=key, secret=secret), over)
 
 
@@ -60,24 +60,13 @@ def signature(
     *,
     key: str = KEY,
     secret: str = SECRET,
+    service: str = "chime",
 ) -> dict[str, str]:
     """The headers of a signed request."""
     given = {"content-type": "application/json"} if body else {}
     request = AWSRequest(method, url + target, data=body, headers=given | (headers or {}))
-    # Query and path as they are: botocore would otherwise encode the query a second time.
-    _AsItIs(Credentials(key, secret), "chime", "us-east-1").add_auth(request)
+    SigV4Auth(Credentials(key, secret), service, "us-east-1").add_auth(request)
     return dict(request.headers.items())
-
-
-class _AsItIs(SigV4Auth):
-    def canonical_request(self, request: AWSRequest) -> str:
-        # The path is encoded once more, as for every service but S3 (spec/wire.md §7); dots in it mean nothing here.
-        return str(super().canonical_request(request))
-
-    def _normalize_url_path(self, path: str) -> str:
-        from urllib.parse import quote
-
-        return quote(path or "/", safe="/~")
 
 
 def send(

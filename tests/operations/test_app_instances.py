@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from campana import sweeper
 from tests.harness import App, RunningServer, refused, running
 from tests.operations.helpers import answered, counted, during, pages, room_for, rows, whole
 
@@ -90,7 +91,10 @@ def test_a_repeated_token_gets_the_first_answer(server: RunningServer) -> None:
 def test_all_app_instances_of_the_account_are_listed_oldest_first(tmp_path: Path) -> None:
     with running(tmp_path) as server:
         identity = server.client("chime-sdk-identity")
-        arns = [identity.create_app_instance(Name=f"app {n}", Metadata="m")["AppInstanceArn"] for n in range(7)]
+        arns = []
+        for n in range(7):
+            arns.append(identity.create_app_instance(Name=f"app {n}", Metadata="m")["AppInstanceArn"])
+            server.clock.advance(ms=1)  # those of one millisecond are ordered by their ids
 
         listed = pages(identity.list_app_instances, "AppInstances", MaxResults=3)
 
@@ -138,10 +142,15 @@ def test_a_deleted_app_instance_is_closed_to_everybody_at_once(app: App) -> None
     assert app.arn not in [each["AppInstanceArn"] for each in whole(identity.list_app_instances, "AppInstances")]
 
 
-def test_all_that_was_in_a_deleted_app_instance_is_removed_and_sessions_are_closed(app: App) -> None:
+@pytest.mark.parametrize("at_once", [1, 200])
+def test_all_that_was_in_a_deleted_app_instance_is_removed_and_sessions_are_closed(
+    app: App, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(sweeper, "BATCH", at_once)
     ann, bob = app.admin("ann"), app.user("bob")
     channel = ann.makes_channel(members=[bob], flow=app.flow("https://example.com/processor"))
-    bob.sends(channel, "goes", Type="CONTROL")
+    for text in "abc":
+        bob.sends(channel, text, Type="CONTROL")
     session = bob.connects()
     server = app.server
 

@@ -421,12 +421,12 @@ def test_public_channels_are_listed_unless_private_ones_are_asked_for(app: App) 
 
 def test_channels_are_listed_to_the_end_while_they_come_and_go(app: App) -> None:
     ann = app.user("ann")
-    made = [ann.makes_channel(Privacy="PUBLIC") for _ in range(6)]
+    made = [ann.makes_channel(Privacy="PUBLIC", ChannelId=f"room{n}") for n in range(6)]
 
     first = ann.list_channels(AppInstanceArn=app.arn, MaxResults=3)
     ann.delete_channel(ChannelArn=made[2])
     ann.delete_channel(ChannelArn=made[4])
-    made.append(ann.makes_channel(Privacy="PUBLIC"))
+    made.append(ann.makes_channel(Privacy="PUBLIC", ChannelId="room6"))
     rest = rest_of(ann.list_channels, "Channels", first, AppInstanceArn=app.arn, MaxResults=2)
 
     assert [each["ChannelArn"] for each in first["Channels"]] == made[:3]
@@ -449,7 +449,7 @@ def test_max_results_is_between_1_and_50(app: App) -> None:
 
 def test_a_token_is_good_for_everybody_who_lists_the_same_and_for_nothing_else(app: App) -> None:
     ann, bob = app.users("ann", "bob")
-    made = [ann.makes_channel(Privacy="PUBLIC") for _ in range(2)]
+    made = [ann.makes_channel(Privacy="PUBLIC", ChannelId=f"room{n}") for n in range(2)]
     token = ann.list_channels(AppInstanceArn=app.arn, MaxResults=1)["NextToken"]
 
     found = bob.list_channels(AppInstanceArn=app.arn, NextToken=token)["Channels"]

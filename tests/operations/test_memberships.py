@@ -420,13 +420,13 @@ def test_memberships_of_a_user_are_for_the_user_and_for_admins(app: App) -> None
 
 def test_memberships_of_a_user_are_listed_in_the_order_of_joining(app: App) -> None:
     ann = app.user("ann")
-    made = [ann.makes_channel() for _ in range(5)]
+    made = [ann.makes_channel(ChannelId=f"room{n}") for n in range(5)]
     listing = ann.list_channel_memberships_for_app_instance_user
 
     first = listing(MaxResults=2)
     ann.delete_channel(ChannelArn=made[1])
     ann.delete_channel(ChannelArn=made[3])
-    made.append(ann.makes_channel())
+    made.append(ann.makes_channel(ChannelId="room5"))
     rest = rest_of(listing, "ChannelMemberships", first, MaxResults=1)
 
     found = [each["ChannelSummary"]["ChannelArn"] for each in [*first["ChannelMemberships"], *rest]]

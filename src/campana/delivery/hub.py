@@ -56,8 +56,8 @@ class Follower:
         self.live = True
         self.topics: list[Topic] = []  # a list: most users have few channels, and a set costs ten times as much
 
-    def write(self, frame: bytes) -> None:
-        """Hear one frame, ready for the wire. Never raises, never waits."""
+    def write(self, frames: bytes, number: int) -> None:
+        """Hear `number` frames, ready for the wire. Never raises, never waits."""
         raise NotImplementedError
 
     def end(self, code: int, reason: str = "") -> None:

@@ -75,10 +75,10 @@ class JournalReader:
             names = sorted(notification, key=_is_channel)
         for name in names:
             entries = notification[name]
-            if not entries:
+            if entries:
+                self._deliver(entries)
+            else:
                 self._hub.suspect((name,))
-            for entry in entries:
-                self._deliver(entry)
         self._end_closed()
         self._wake_if_needed()
 
@@ -146,8 +146,7 @@ class JournalReader:
         if entries is None:
             return
         if _contiguous(after, entries):
-            for entry in entries:
-                self._deliver(entry)
+            self._deliver(entries)
             if len(entries) >= ENTRIES_PER_TOPIC:
                 self._hub.suspect((name,))
         elif self._hub.cursor(name) == after:
@@ -159,16 +158,24 @@ class JournalReader:
             self._end_lost(catch_up.topic, [catch_up.follower])
         for entry in self._hub.take_missed(catch_up, entries):
             if entry.frame:
-                catch_up.follower.write(self._text_frame(entry.frame))
+                catch_up.follower.write(self._text_frame(entry.frame), 1)
 
     # Telling sessions
 
-    def _deliver(self, entry: Entry) -> None:
-        hearing = self._hub.take(entry)
-        if hearing and entry.frame:
-            frame = self._text_frame(entry.frame)
-            for follower in hearing:
-                follower.write(frame)
+    def _deliver(self, entries: Iterable[Entry]) -> None:
+        """Entries of one topic. Those in a row with the same listeners are written together: a system call for each
+        frame and socket is what a fan-out costs most."""
+        hearing: Sequence[Follower] = ()
+        frames: list[bytes] = []
+        for entry in entries:
+            now_hearing = self._hub.take(entry)
+            if not now_hearing or not entry.frame:
+                continue
+            if now_hearing != hearing:
+                _write(hearing, frames)
+                hearing, frames = now_hearing, []
+            frames.append(self._text_frame(entry.frame))
+        _write(hearing, frames)
 
     def _end_closed(self) -> None:
         for follower, code in self._hub.to_close():
@@ -183,6 +190,12 @@ class JournalReader:
     def _wake_if_needed(self) -> None:
         if self._hub.waits():
             self._wake.set()
+
+
+def _write(hearing: Sequence[Follower], frames: list[bytes]) -> None:
+    joined = b"".join(frames)
+    for follower in hearing:
+        follower.write(joined, len(frames))
 
 
 def _read(tx: Tx, journal: Journal, wanted: Sequence[tuple[str, int]]) -> list[list[Entry] | None]:

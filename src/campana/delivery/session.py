@@ -38,8 +38,8 @@ class Socket(Protocol):
     However the connection ends, the socket layer then calls `Sessions.closed(socket)`, once.
     """
 
-    def write(self, frame: bytes) -> None:
-        """Queue the bytes of a whole WebSocket frame."""
+    def write(self, frames: bytes, number: int) -> None:
+        """Queue the bytes of whole WebSocket frames, as many as `number` says."""
 
     def close(self, code: int, reason: str = "") -> None:
         """Send what is queued, then a close frame."""
@@ -85,9 +85,9 @@ class Session(Follower):
         self.expires_at = admitted.expires_at
         self.timer: Timer | None = None
 
-    def write(self, frame: bytes) -> None:
+    def write(self, frames: bytes, number: int) -> None:
         if self.live:
-            self.socket.write(frame)
+            self.socket.write(frames, number)
 
     def end(self, code: int, reason: str = "") -> None:
         if self.live:
@@ -167,13 +167,13 @@ class Sessions(Generic[Request]):
             if follows is None:
                 session.end(FORBIDDEN, "The user does not exist")
                 return None
-            session.write(self._established)
+            session.write(self._established, 1)
             self._reader.open(session, [(topic, head + 1) for topic, head in follows])
             self._end_when_expired(session)
             log.info("session.established", topics=len(follows))
             if self._prefetch is not None:
                 for text in await self._prefetch(verdict, request):
-                    session.write(self._text_frame(text))
+                    session.write(self._text_frame(text), 1)
         except BaseException as error:
             if socket in self._sockets:
                 self.closed(socket)

@@ -162,9 +162,11 @@ class Runner:
             await self._wait()
 
     async def _wake_some(self) -> int:
-        now = self._clock.now()
-        due, self._next_due = await self._db.read(_due, now)
-        self._sooner.clear()
+        self._next_due = None
+        self._sooner.clear()  # before the look: what falls due meanwhile must not be forgotten
+        due, next_due = await self._db.read(_due, self._clock.now())
+        if next_due is not None and (self._next_due is None or next_due < self._next_due):
+            self._next_due = next_due
         for execution_id in due:
             with suppress(Conflict):  # another node was first
                 await self._db.write(self._units.run, execution.wake, execution_id)

@@ -47,6 +47,6 @@ class Judge:
             await self.authorisation.require_connect(caller, user_arn, request.peer)
         except AccessDenied:
             return Refusal(FORBIDDEN, "The policies of the credentials do not allow chime:Connect as this user")
-        if named.kind is not arn.Kind.USER or await self.db.read(identities.find, user_arn) is None:
+        if named.kind is not arn.Kind.USER or await self.db.peek(identities.find, user_arn) is None:
             return Refusal(FORBIDDEN, "There is no such user")
         return Admitted(user_arn, session_id, caller.expires_at)

@@ -73,7 +73,7 @@ class Dispatcher:
     async def _perform(self, operation: Operation, request: Shape, caller: Caller, authority: str) -> Shape | None:
         prepared = None
         if operation.prepare is not None:
-            prepared = await self._db.read(operation.prepare, request, self._clock.now())
+            prepared = await self._db.peek(operation.prepare, request, self._clock.now())
         run = self._db.read if operation.reads else self._db.write
         return await run(self._in_transaction, operation, request, caller, authority, prepared)
 
@@ -83,9 +83,6 @@ class Dispatcher:
         if operation.on is not None and not operation.reads:
             tx.lock(getattr(request, operation.on))
         now = self._clock.now()  # under the lock: times follow the order of writes
-        repeat = _Repeat.of(operation.route, request, caller)
-        if repeat is not None and (earlier := repeat.answered(tx, now)) is not None:
-            return earlier
         call = Call(
             tx,
             now=now,
@@ -100,6 +97,9 @@ class Dispatcher:
         )
         roles.require(call, operation.allow)
         call.check_sub_channel()
+        repeat = _Repeat.of(operation.route, request, caller)
+        if repeat is not None and (earlier := repeat.answered(tx, now)) is not None:
+            return earlier
         response = operation.run(call, request)
         call.finish()
         if repeat is not None and response is not None:

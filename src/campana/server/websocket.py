@@ -121,13 +121,13 @@ class Socket(asyncio.Protocol):
         close = self._core.close_rcvd or self._core.close_sent
         return ABNORMAL if close is None else int(close.code)
 
-    def write(self, frame: bytes) -> None:
-        """Send the bytes of a whole frame (`text_frame`). A peer too slow for it is closed with 1013."""
+    def write(self, frames: bytes, number: int = 1) -> None:
+        """Send the bytes of whole frames (`text_frame`). A peer too slow for them is closed with 1013."""
         if self._ended:
             return
-        self._transport.write(frame)
+        self._transport.write(frames)
         if self._stalled:
-            self._count_waiting()
+            self._count_waiting(number)
 
     def close(self, code: int, reason: str = "") -> None:
         """Begin the closing handshake; the connection is cut when the peer does not answer in time."""
@@ -191,7 +191,7 @@ class Socket(asyncio.Protocol):
             if self._core.state is not State.OPEN:
                 self._end(finished=pieces[-1] == SEND_EOF)
             elif self._stalled:
-                self._count_waiting()
+                self._count_waiting(1)
 
     def _end(self, *, finished: bool) -> None:
         self._ended = True
@@ -204,8 +204,8 @@ class Socket(asyncio.Protocol):
         elif finished:
             self._transport.close()
 
-    def _count_waiting(self) -> None:
-        self._frames += 1
+    def _count_waiting(self, number: int) -> None:
+        self._frames += number
         bounds = self._sockets.bounds
         if self._frames > bounds.buffer_frames_max or self.buffered > bounds.buffer_bytes_max:
             # A silent gap would be worse: the client comes back and reads what it missed over REST.

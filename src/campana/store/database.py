@@ -80,6 +80,9 @@ class Database(Protocol):
     async def read(self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`work` in a transaction that only reads, on a thread."""
 
+    async def peek(self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `read`, for a look-up or two by key: no more than the way to a thread and back would cost."""
+
     async def write(self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`work` in a transaction; returns when it is on disk. Raises ServiceUnavailable if that can't be."""
 

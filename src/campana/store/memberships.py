@@ -189,13 +189,13 @@ def some_of_user(tx: Tx, member_arn: str, limit: int) -> list[Membership]:
 
 def moderating_members(tx: Tx, channel_arn: str, sub_channel_id: str) -> list[Membership]:
     """The members who moderate the channel."""
+    # CROSS JOIN: SQLite keeps the order then, and moderators are few where members may be ten thousand.
     return tx.all(
         Membership,
         """
-        SELECT m.* FROM moderators o
-        JOIN memberships m ON m.channel_arn = o.channel_arn AND m.member_arn = o.moderator_arn
-            AND m.sub_channel_id = :sub
+        SELECT m.* FROM moderators o CROSS JOIN memberships m
         WHERE o.channel_arn = :channel
+            AND m.channel_arn = :channel AND m.member_arn = o.moderator_arn AND m.sub_channel_id = :sub
         """,
         channel=channel_arn,
         sub=sub_channel_id,

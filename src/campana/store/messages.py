@@ -108,6 +108,13 @@ def page(
     limit: int,
 ) -> Page[Message]:
     """Messages of every status and for every target: who may see which is the caller's to decide."""
+    if after is not None:
+        # SQLite looks up the range of times alone: were it not narrowed, it would walk all pages before this one.
+        reached = int(after[0] or 0)
+        if descending:
+            not_after = min(not_after, reached)
+        else:
+            not_before = max(not_before, reached)
     return tx.page(
         Message,
         _IN_TIME,

@@ -1,13 +1,15 @@
-"""SQLite: one writer thread that commits waiting calls together, and a reading connection on each reader thread.
+"""SQLite: waiting calls are run together and committed together, with one flush to disk for all of them.
 
-Full durability (`synchronous=FULL`) at many thousand calls a second, because one flush to disk serves all calls that
-waited for it. Each call has a savepoint, so a refused one undoes only itself.
+Full durability (`synchronous=FULL`) at many thousand calls a second. Each call has a savepoint, so a refused one undoes
+only itself. The calls of a batch run on the event loop and its commit on a thread: a writer thread would have to win
+the interpreter's lock back from the loop after each statement, which costs a send more than the statements do. While
+a batch is being committed the loop takes requests in, and those make the next batch. Reads have threads.
 """
 
 import asyncio
-import queue
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +20,7 @@ from campana.errors import ServiceUnavailable
 from campana.store.database import Listener, P, Page, Position, R, T, Value, page_of, page_sql
 
 OLDEST_SQLITE = (3, 35, 0)  # the first with RETURNING
-BATCH_CALLS_MAX = 256
+BATCH_CALLS_MAX = 128
 WAITING_CALLS_MAX = 20_000
 READER_THREADS = 4
 WAL_CHECKPOINT_BYTES = 4 * 1024 * 1024
@@ -78,8 +80,10 @@ class SqliteTx:
         self.notices.append(notice)
 
 
-def _expanded(sql: str, values: Mapping[str, Value | Sequence[str]]) -> tuple[str, dict[str, Value]]:
+def _expanded(sql: str, values: Mapping[str, Value | Sequence[str]]) -> tuple[str, Mapping[str, Any]]:
     """`:name` of a sequence becomes a parameter for each element."""
+    if not any(type(value) in (list, tuple) for value in values.values()):
+        return sql, values
     flat: dict[str, Value] = {}
     for name, value in values.items():
         if isinstance(value, str) or not isinstance(value, Sequence):
@@ -92,14 +96,15 @@ def _expanded(sql: str, values: Mapping[str, Value | Sequence[str]]) -> tuple[st
 
 
 class _Waiting(NamedTuple):
-    """A call in the writer's queue."""
+    """A call that waits for its turn, and for its commit."""
 
     work: Callable[[SqliteTx], Any]
     future: asyncio.Future[Any]
-    loop: asyncio.AbstractEventLoop
 
 
 class _Done(NamedTuple):
+    """A call that has run; its answer leaves after the commit."""
+
     future: asyncio.Future[Any]
     result: Any
     error: BaseException | None
@@ -123,14 +128,15 @@ class SqliteDatabase:
             raise CannotOpen(f"{path} can't be opened as a SQLite database: {error}.") from error
         self._local = threading.local()
         self._reading: list[sqlite3.Connection] = []
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._waiting: deque[_Waiting] = deque()
+        self._busy = False
+        self._idle: asyncio.Event | None = None
+        self._committer = ThreadPoolExecutor(1, thread_name_prefix="campana-commit")
         self._readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="campana-read")
         self._listeners: list[Listener] = []
         self._closed = False
         self._checkpoint_wanted = threading.Event()
-        self._writer = threading.Thread(target=self._write_loop, name="campana-write", daemon=True)
         self._checkpointer = threading.Thread(target=self._checkpoint_loop, name="campana-checkpoint", daemon=True)
-        self._writer.start()
         self._checkpointer.start()
 
     def _connect(self, *, read_only: bool = False) -> sqlite3.Connection:
@@ -170,14 +176,20 @@ class SqliteDatabase:
         except sqlite3.OperationalError as error:
             raise _translated(error) from error
 
+    async def peek(self, work: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.read_now(lambda tx: work(tx, *args, **kwargs))
+
     # Writing
 
     async def write(self, work: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        if self._closed or self._queue.qsize() >= WAITING_CALLS_MAX:
+        if self._closed or len(self._waiting) >= WAITING_CALLS_MAX:
             raise ServiceUnavailable(_UNAVAILABLE)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._queue.put(_Waiting(lambda tx: work(tx, *args, **kwargs), future, loop))
+        self._waiting.append(_Waiting(lambda tx: work(tx, *args, **kwargs), future))
+        if not self._busy:
+            self._busy = True
+            loop.call_soon(self._run_batch, loop)  # soon: what else this turn of the loop brings comes along
         return await future
 
     def write_now(self, work: Callable[[SqliteTx], T]) -> T:
@@ -188,43 +200,21 @@ class SqliteDatabase:
 
         return asyncio.run(alone())
 
-    def _write_loop(self) -> None:
-        while (first := self._queue.get()) is not None:
-            batch = [first]
-            ending = False
-            while len(batch) < BATCH_CALLS_MAX:
-                try:
-                    waiting = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if waiting is None:
-                    ending = True
-                    break
-                batch.append(waiting)
-            self._write_batch(batch)
-            if ending:
-                break
-
-    def _write_batch(self, batch: list[_Waiting]) -> None:
+    def _run_batch(self, loop: asyncio.AbstractEventLoop) -> None:
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_CALLS_MAX))]
         done: list[_Done] = []
         notices: list[object] = []
-        connection = self._writing
         try:
-            connection.execute("BEGIN IMMEDIATE")
+            self._writing.execute("BEGIN IMMEDIATE")
             for waiting in batch:
-                done.append(self._write_one(waiting, notices))
-            connection.execute("COMMIT")
+                done.append(self._run(waiting, notices))
         except Exception as error:
-            # Some errors (a full disk, I/O) take the whole transaction with them: then nothing of the batch is kept.
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            refusal = _translated(error)
-            done = [_Done(waiting.future, None, refusal) for waiting in batch]
-            notices = []
-        self._deliver(batch[0].loop, done, notices)
-        self._ask_for_checkpoint()
+            self._refuse(loop, batch, error)
+            return
+        committing = loop.run_in_executor(self._committer, self._writing.execute, "COMMIT")
+        committing.add_done_callback(lambda commit: self._committed(loop, batch, done, notices, commit.exception()))
 
-    def _write_one(self, waiting: _Waiting, notices: list[object]) -> _Done:
+    def _run(self, waiting: _Waiting, notices: list[object]) -> _Done:
         connection = self._writing
         tx = SqliteTx(connection)
         connection.execute("SAVEPOINT call")
@@ -240,23 +230,38 @@ class SqliteDatabase:
         notices.extend(tx.notices)
         return _Done(waiting.future, result, None)
 
-    def _deliver(self, loop: asyncio.AbstractEventLoop, done: list[_Done], notices: list[object]) -> None:
-        def on_loop() -> None:
-            if notices:
-                for listener in self._listeners:
-                    listener(notices)
-            for future, result, error in done:
-                if future.done():  # the caller gave up waiting
-                    continue
-                if error is None:
-                    future.set_result(result)
-                else:
-                    future.set_exception(error)
+    def _committed(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        batch: list[_Waiting],
+        done: list[_Done],
+        notices: list[object],
+        error: BaseException | None,
+    ) -> None:
+        if error is not None:
+            self._refuse(loop, batch, error)
+            return
+        if notices:
+            for listener in self._listeners:
+                listener(notices)
+        _answer(done)
+        self._ask_for_checkpoint()
+        self._next_batch(loop)
 
-        try:
-            loop.call_soon_threadsafe(on_loop)
-        except RuntimeError:  # the loop is gone: a server that was stopped hard; what is committed stays
-            log.warning("store.answer_without_loop", calls=len(done))
+    def _refuse(self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting], error: BaseException) -> None:
+        """Some errors (a full disk, I/O) take the whole transaction with them: then nothing of the batch is kept."""
+        if self._writing.in_transaction:
+            self._writing.execute("ROLLBACK")
+        refusal = _translated(error)
+        _answer([_Done(waiting.future, None, refusal) for waiting in batch])
+        self._next_batch(loop)
+
+    def _next_batch(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._busy = bool(self._waiting)
+        if self._busy:
+            loop.call_soon(self._run_batch, loop)
+        elif self._idle is not None:
+            self._idle.set()
 
     # Checkpoints: on a thread and connection of their own, so that no call waits for one (see design of the store).
 
@@ -282,15 +287,16 @@ class SqliteDatabase:
         connection.close()
 
     async def close(self) -> None:
+        self._closed = True
+        if self._busy:
+            self._idle = asyncio.Event()
+            await self._idle.wait()
         await asyncio.to_thread(self.close_now)
 
     def close_now(self) -> None:
-        """Finish what is queued, fold the log into the file, close."""
-        if self._closed:
-            return
+        """Fold the log into the file and let go of it; `close` for callers without an event loop."""
         self._closed = True
-        self._queue.put(None)
-        self._writer.join()
+        self._committer.shutdown(wait=True)
         self._checkpoint_wanted.set()
         self._checkpointer.join()
         self._readers.shutdown(wait=True)
@@ -299,7 +305,17 @@ class SqliteDatabase:
         self._writing.close()  # the last connection: SQLite checkpoints and removes the log
 
 
-def _translated(error: Exception) -> Exception:
+def _answer(done: list[_Done]) -> None:
+    for future, result, error in done:
+        if future.done():  # the caller gave up waiting
+            continue
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
+
+
+def _translated(error: BaseException) -> BaseException:
     """What the caller gets: a full disk, a read-only folder or failing I/O is a 503 and said in the log."""
     engine_failed = isinstance(error, sqlite3.DatabaseError) and not isinstance(
         error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.DataError

@@ -178,6 +178,7 @@ CREATE TABLE deletions (
     arn TEXT PRIMARY KEY,
     requested_at BIGINT NOT NULL
 );
+CREATE INDEX deletions_by_age ON deletions (requested_at);
 
 CREATE TABLE secrets (
     name TEXT PRIMARY KEY,

@@ -1,0 +1,20 @@
+"""A real database file for each test."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from campana.store import migrate
+from campana.store.sqlite import SqliteDatabase
+
+NOW = 1_800_000_000_000
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[SqliteDatabase]:
+    """A database with the schema of this version, closed at the end."""
+    database = SqliteDatabase(tmp_path / "campana.db")
+    database.write_now(lambda tx: migrate.apply(tx, NOW))
+    yield database
+    database.close_now()
