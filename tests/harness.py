@@ -300,8 +300,7 @@ class Session:
             while True:
                 self.socket.recv(timeout=PATIENCE_S)
         except ConnectionClosed as end:
-            assert end.rcvd is not None
-            return end.rcvd.code
+            return 1006 if end.rcvd is None else int(end.rcvd.code)
 
     def close(self) -> None:
         self.socket.close()
