@@ -5,6 +5,7 @@ in the order of creation.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 
 def minimum_memberships(target: int, percentage: int) -> int:
@@ -21,32 +22,39 @@ def sub_channel_for(sizes: Mapping[str, int], target: int) -> str | None:
 def moves_to_new(sizes: Mapping[str, int], minimum: int) -> dict[str, int]:
     """How many members each existing sub-channel gives to a new one that a newcomer is about to enter.
 
-    Just enough, taken evenly, that the new one holds the minimum or the average, whichever is more.
+    Just enough, taken evenly, that the new one holds the minimum or the average, whichever is more; nobody's last one.
     """
     if not sizes:
         return {}
-    average = -(-(sum(sizes.values()) + 1) // (len(sizes) + 1))
-    wanted = max(minimum, average) - 1
+    total = sum(sizes.values())
+    average = -(-(total + 1) // (len(sizes) + 1))
     left = dict(sizes)
     moves = dict.fromkeys(sizes, 0)
-    for _ in range(min(wanted, sum(sizes.values()) - len(sizes))):
+    for _ in range(max(0, min(max(minimum, average) - 1, total - len(sizes)))):
         fullest = max(left, key=lambda name: left[name])
         left[fullest] -= 1
         moves[fullest] += 1
     return {name: count for name, count in moves.items() if count}
 
 
-def sub_channel_to_join(sizes: Mapping[str, int], shrunk: str, *, minimum: int, target: int) -> str | None:
-    """Where all members of a sub-channel that has shrunk below the minimum go: the fullest with room for them.
+@dataclass(frozen=True, slots=True)
+class Join:
+    """All members of `ending` go to `staying`; then `ending` is no more."""
 
-    None: it has not, or none has room. The last sub-channel stays.
+    ending: str
+    staying: str
+
+
+def join(sizes: Mapping[str, int], *, minimum: int, target: int) -> Join | None:
+    """The next two sub-channels to make one of; None: nothing is to be done.
+
+    The smallest of those below the minimum ends that another has room for, and its members go to the fullest one that
+    has. Ties end the newer and keep the older. The last sub-channel stays.
     """
-    size = sizes[shrunk]
-    if size >= minimum:
-        return None
-    fitting = [
-        (other, -position, name)
-        for position, (name, other) in enumerate(sizes.items())
-        if name != shrunk and other + size <= target
-    ]
-    return max(fitting)[2] if fitting else None
+    newest_first = list(reversed(sizes))
+    small = (name for name in newest_first if sizes[name] < minimum)
+    for ending in sorted(small, key=sizes.__getitem__):
+        fitting = [name for name in sizes if name != ending and sizes[name] + sizes[ending] <= target]
+        if fitting:
+            return Join(ending, max(fitting, key=sizes.__getitem__))
+    return None

@@ -468,7 +468,7 @@ class _Draft:
     def settings(self) -> Settings:
         """What the values amount to; defaults stand where a value was unusable."""
         sections = {name: section(**self._values[name]) for name, section in SECTIONS.items()}
-        lists = {name: tuple(entries.values()) for name, entries in self._lists.items()}
+        lists: dict[str, Any] = {name: tuple(entries.values()) for name, entries in self._lists.items()}
         return Settings(**sections, **lists)
 
     def _read_table(self, section: str, table: object, source: _Source) -> None:

@@ -122,9 +122,9 @@ def balance_sub_channels(unit: UnitOfWork) -> int:
         return 0
     channel = channels.find(unit.tx, row.channel_arn)
     if channel is None:
-        sub_channels.delete(unit.tx, row.channel_arn, row.id)
+        sub_channels.balanced(unit.tx, row.channel_arn)
     else:
-        elastic_members.balance(unit, channel, row.id)
+        elastic_members.balance(unit, channel)
     return 1
 
 
@@ -142,7 +142,7 @@ STEPS: Final[tuple[Callable[[UnitOfWork], int], ...]] = (
 def _remove_some(unit: UnitOfWork, deleted_arn: str) -> int:
     channel_arn, _, sub_channel_id = deleted_arn.partition("/sub-channel/")
     if sub_channel_id:
-        return deletions.messages_of_sub_channel(unit.tx, channel_arn, sub_channel_id, BATCH)
+        return deletions.rows_of_sub_channel(unit.tx, channel_arn, sub_channel_id, BATCH)
     deleted = arn.parse(deleted_arn)
     match deleted.kind:
         case arn.Kind.CHANNEL:
@@ -174,7 +174,8 @@ def _remove_some_of_identity(unit: UnitOfWork, identity_arn: str) -> int:
             _remove_silently(unit, row)
         else:
             leave(unit, row)
-    gone = len(rows) + deletions.roles_of_identity(unit.tx, identity_arn, BATCH)
+    # Roles after memberships: who moderates an elastic channel leaves it as a moderator.
+    gone = len(rows) or deletions.roles_of_identity(unit.tx, identity_arn, BATCH)
     if gone == 0:
         counts.forget(unit.tx, identity_arn)
     return gone

@@ -59,6 +59,13 @@ class UnitOfWork:
             self.know(identities.names(self.tx, [identity_arn]))
         return Identity(arn=identity_arn, name=self._names.get(identity_arn) or "")
 
+    def kept_from(self, app_instance_arn: str) -> int:
+        """Messages from before this time are hidden by the app instance's retention settings."""
+        instance = app_instances.find(self.tx, app_instance_arn)
+        if instance is None or instance.retention_days is None:
+            return 0
+        return self.now - instance.retention_days * _DAY_MS
+
     def look_up(self, identity_arns: Iterable[str]) -> None:
         """Fetch many names at once, before `identity` is asked for each."""
         self.know(identities.names(self.tx, [each for each in identity_arns if each not in self._names]))
@@ -171,10 +178,11 @@ class Call(UnitOfWork):
     def membership(self) -> memberships.Membership | None:
         """The bearer's membership in the channel; in an elastic one in the sub-channel that the request names, or
         any if it names none."""
+        named: str | None = getattr(self.request, "sub_channel_id", None)
         if self.channel.elastic is None:
             return memberships.find(self.tx, self.channel.arn, self.bearer.arn, self.sub_channel_id)
-        if getattr(self.request, "sub_channel_id", None) is not None:
-            return memberships.find(self.tx, self.channel.arn, self.bearer.arn, self.sub_channel_id)
+        if named is not None:
+            return memberships.find(self.tx, self.channel.arn, self.bearer.arn, named)
         return next(iter(memberships.of_member(self.tx, self.channel.arn, self.bearer.arn)), None)
 
     def require_not_elastic(self) -> None:
@@ -202,10 +210,7 @@ class Call(UnitOfWork):
     @cached_property
     def oldest_kept(self) -> int:
         """Messages from before this time are hidden by the app instance's retention settings."""
-        instance = app_instances.find(self.tx, self.channel.app_instance_arn)
-        if instance is None or instance.retention_days is None:
-            return 0
-        return self.now - instance.retention_days * _DAY_MS
+        return self.kept_from(self.channel.app_instance_arn)
 
     # Paging
 
@@ -233,7 +238,8 @@ class Call(UnitOfWork):
     @property
     def _list_name(self) -> str:
         request = self.request
-        of = (getattr(request, name, None) or "" for name in ("app_instance_arn", "channel_arn", "channel_flow_arn"))
+        names = ("app_instance_arn", "channel_arn", "sub_channel_id", "channel_flow_arn")
+        of = (getattr(request, name, None) or "" for name in names)
         return "\0".join((self.operation, *of, self.caller.account))
 
 

@@ -80,7 +80,7 @@ def documentation(structure: type[Any]) -> dict[str, str]:
 
 
 # What stands in the example for settings without a default.
-_EXAMPLE_VALUES = {
+_EXAMPLE_VALUES: Mapping[str, Mapping[str, object]] = {
     "processors": {
         "arn": "arn:aws:lambda:us-east-1:123456789012:function:moderate",
         "target": "processors/moderate.py:handler",

@@ -117,10 +117,11 @@ def callback(
         raise _late() if was_pending else Forbidden()
     if answer.message_id != execution.message_id:
         raise BadRequest("ChannelMessage.MessageId is not the message of this callback.")
-    if answer.sub_channel_id is not None:
-        message = messages.find(unit.tx, channel_arn, execution.message_id)
-        if message is not None and answer.sub_channel_id != message.sub_channel_id:
-            raise BadRequest("A processor can't move a message to another sub-channel.")
+    message = _message_of(unit.tx, execution)
+    if message is None and _is_pending(execution):
+        raise Forbidden
+    if message is not None and answer.sub_channel_id not in (None, message.sub_channel_id):
+        raise BadRequest("A processor can't move a message to another sub-channel.")
     event = machine.CallbackReceived(callback_id, deny=deny, edited=_edits(answer))
     try:
         _advance(unit, execution, event, answer)
@@ -184,16 +185,22 @@ def report(unit: UnitOfWork, execution_id: str, event: machine.Event) -> None:
 # The machine's shell
 
 
+def _message_of(tx: Tx, execution: Execution) -> Message | None:
+    """None as well if its sub-channel was removed: all its messages go then, not all of them at once."""
+    message = messages.find(tx, execution.channel_arn, execution.message_id)
+    if message is None or not message.sub_channel_id:
+        return message
+    there = sub_channels.find(tx, message.channel_arn, message.sub_channel_id) is not None
+    return message if there else None
+
+
 def _advance(
     unit: UnitOfWork, execution: Execution, event: machine.Event, answer: ChannelMessageCallback | None = None
 ) -> None:
     plan = _plans.decode(execution.plan)
-    message = messages.find(unit.tx, execution.channel_arn, execution.message_id)
+    message = _message_of(unit.tx, execution)
     if message is None and _is_pending(execution):
-        # Its sub-channel was removed, and its messages with it.
-        if isinstance(event, machine.CallbackReceived):
-            raise machine.NotKnown
-        executions.delete(unit.tx, execution)
+        executions.delete(unit.tx, execution)  # dropped with its sub-channel, silently (spec/channel-flows.md §6)
         return
     before = _state(execution)
     state, effects = machine.transition(before, event, plan, unit.now, unit.ids.token)

@@ -139,7 +139,7 @@ def describe_channel_membership(
     call: Call, request: DescribeChannelMembershipRequest
 ) -> DescribeChannelMembershipResponse:
     """One member. A HIDDEN one is found by admins, moderators and itself only."""
-    row = _named(call, request.member_arn, request.sub_channel_id)
+    row = _meant(call, request)
     seen = row is not None and (
         row.type != "HIDDEN" or row.member_arn == call.bearer.arn or call.is_moderator or call.is_admin
     )
@@ -153,7 +153,7 @@ def list_channel_memberships(call: Call, request: ListChannelMembershipsRequest)
     """The members of one type, DEFAULT if none is named; HIDDEN ones for moderators and admins only."""
     type = request.type or ChannelMembershipType.DEFAULT
     _check_type(call, type)
-    page = memberships.page_by_type(call.tx, call.channel.arn, _sub_channel_listed(call), type, call.after, call.limit)
+    page = memberships.page_by_type(call.tx, call.channel.arn, _sub_channel_meant(call), type, call.after, call.limit)
     call.look_up(row.member_arn for row in page.rows)
     return ListChannelMembershipsResponse(
         channel_arn=call.channel.arn,
@@ -162,31 +162,34 @@ def list_channel_memberships(call: Call, request: ListChannelMembershipsRequest)
     )
 
 
-def _named(call: Call, member_arn: str, sub_channel_id: str | None) -> Membership | None:
-    """The membership that a request means: in an elastic channel without a sub-channel the member's first."""
-    if call.channel.elastic is None or sub_channel_id is not None:
-        return memberships.find(call.tx, call.channel.arn, member_arn, call.sub_channel_id)
-    return next(iter(memberships.of_member(call.tx, call.channel.arn, member_arn)), None)
+def _meant(call: Call, request: DescribeChannelMembershipRequest) -> Membership | None:
+    """The membership that is asked for. In an elastic channel, admins, moderators and the member need not know the
+    sub-channel: then it is the member's oldest."""
+    anywhere = call.is_admin or call.is_moderator or request.member_arn == call.bearer.arn
+    if call.channel.elastic is not None and request.sub_channel_id is None and anywhere:
+        return next(iter(memberships.of_member(call.tx, call.channel.arn, request.member_arn)), None)
+    return memberships.find(call.tx, call.channel.arn, request.member_arn, _sub_channel_meant(call))
 
 
-def _sub_channel_listed(call: Call) -> str:
-    """A regular member of an elastic channel need not name the own sub-channel."""
-    request_names_one = getattr(call.request, "sub_channel_id", None) is not None
-    if call.channel.elastic is not None and not request_names_one and not call.is_admin and not call.is_moderator:
-        return "" if call.membership is None else call.membership.sub_channel_id
+def _sub_channel_meant(call: Call) -> str:
+    """The request's sub-channel, '' outside elastic channels. A regular member need not name the own one."""
+    named = getattr(call.request, "sub_channel_id", None) is not None
+    regular = call.channel.elastic is not None and not (call.is_admin or call.is_moderator)
+    if regular and not named and call.membership is not None:
+        return call.membership.sub_channel_id
     return call.sub_channel_id
 
 
 @operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}, {MEMBER, SELF}])
 def delete_channel_membership(call: Call, request: DeleteChannelMembershipRequest) -> None:
-    """Leave, or be removed. No member: nothing changes."""
-    if call.channel.elastic is not None and request.sub_channel_id is None:
-        rows = memberships.of_member(call.tx, call.channel.arn, request.member_arn)
-    else:
-        row = memberships.find(call.tx, call.channel.arn, request.member_arn, call.sub_channel_id)
-        rows = [] if row is None else [row]
-    for row in rows:
-        leave(call, row)
+    """Leave, or be removed; a moderator of an elastic channel from one sub-channel or all. No member: nothing
+    changes."""
+    named = request.sub_channel_id
+    if named is not None and not elastic_members.is_moderator(call, call.channel.arn, request.member_arn):
+        raise BadRequest("SubChannelId is for moderators: members of elastic channels have one membership.")
+    for row in memberships.of_member(call.tx, call.channel.arn, request.member_arn):
+        if named in (None, row.sub_channel_id):
+            leave(call, row)
 
 
 def leave(unit: UnitOfWork, membership: Membership) -> None:
@@ -195,8 +198,8 @@ def leave(unit: UnitOfWork, membership: Membership) -> None:
     memberships.delete(unit.tx, membership.channel_arn, membership.member_arn, membership.sub_channel_id)
     if membership.sub_channel_id:
         elastic_members.left(unit, membership)
-        return
-    give_back(unit, membership.channel_arn, "memberships")
+    else:
+        give_back(unit, membership.channel_arn, "memberships")
     give_back(unit, membership.member_arn, "memberships of a user")
 
 

@@ -1,6 +1,7 @@
 """The signing keys of identity providers: from a file or a URL, kept for a while, looked up anew for an unknown id."""
 
 import asyncio
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,8 @@ class Jwks:
         self._clock = clock
         self._found: _Found | None = None
         self._asking = asyncio.Lock()
+        if isinstance(source, HttpEndpoint):  # a fifth of a second, better spent now than while sessions wait
+            importlib.import_module("aiohttp")
 
     async def key(self, key_id: str | None) -> jwt.PyJWK | None:
         """The key of that id; None: the provider has none. Raises `Unreachable`."""
@@ -66,7 +69,7 @@ class Jwks:
                 return await asyncio.to_thread(self._source.read_text, "utf-8")
             except OSError as error:
                 raise Unreachable from error
-        import aiohttp  # a fifth of a second, which a server without such providers does not spend
+        import aiohttp
 
         try:
             async with (

@@ -42,15 +42,21 @@ def rows_of_channel(tx: Tx, channel_arn: str, limit: int) -> int:
     return gone
 
 
-def messages_of_sub_channel(tx: Tx, channel_arn: str, sub_channel_id: str, limit: int) -> int:
-    """Remove up to `limit` messages that a deleted sub-channel left behind; how many there were."""
-    return tx.run(
-        "DELETE FROM messages WHERE id IN (SELECT id FROM messages"
-        " WHERE channel_arn = :channel AND sub_channel_id = :sub LIMIT :limit)",
-        channel=channel_arn,
-        sub=sub_channel_id,
-        limit=limit,
-    )
+def rows_of_sub_channel(tx: Tx, channel_arn: str, sub_channel_id: str, limit: int) -> int:
+    """Remove up to `limit` messages that a deleted sub-channel left behind, with their executions; how many there
+    were."""
+    gone = 0
+    for statement in _OF_SUB_CHANNEL:
+        gone += tx.run(statement, channel=channel_arn, sub=sub_channel_id, limit=limit)
+    return gone
+
+
+_OF_SUB_CHANNEL = (
+    "DELETE FROM executions WHERE message_id IN (SELECT id FROM messages"
+    " WHERE channel_arn = :channel AND sub_channel_id = :sub ORDER BY created_at, id LIMIT :limit)",
+    "DELETE FROM messages WHERE id IN (SELECT id FROM messages"
+    " WHERE channel_arn = :channel AND sub_channel_id = :sub ORDER BY created_at, id LIMIT :limit)",
+)
 
 
 _OF_CHANNEL = (

@@ -82,10 +82,11 @@ def set_preferences(tx: Tx, channel_arn: str, member_arn: str, preferences: str 
 
 
 def of_member(tx: Tx, channel_arn: str, member_arn: str) -> list[Membership]:
-    """All memberships of one member: several for a moderator of an elastic channel."""
+    """All memberships of one member: several for a moderator of an elastic channel, the oldest first."""
     return tx.all(
         Membership,
-        "SELECT * FROM memberships WHERE channel_arn = :channel AND member_arn = :member",
+        "SELECT * FROM memberships WHERE channel_arn = :channel AND member_arn = :member"
+        " ORDER BY created_at, sub_channel_id",
         channel=channel_arn,
         member=member_arn,
     )
@@ -121,7 +122,7 @@ def newest_regular(tx: Tx, channel_arn: str, sub_channel_id: str, limit: int) ->
         SELECT m.* FROM memberships m
         WHERE m.channel_arn = :channel AND m.sub_channel_id = :sub AND m.type = 'DEFAULT' AND NOT EXISTS (
             SELECT 1 FROM moderators o WHERE o.channel_arn = m.channel_arn AND o.moderator_arn = m.member_arn)
-        ORDER BY m.created_at DESC, m.member_arn LIMIT :limit
+        ORDER BY m.created_at DESC, m.member_arn DESC LIMIT :limit
         """,
         channel=channel_arn,
         sub=sub_channel_id,
@@ -129,14 +130,14 @@ def newest_regular(tx: Tx, channel_arn: str, sub_channel_id: str, limit: int) ->
     )
 
 
-def some_of_sub_channel(tx: Tx, channel_arn: str, sub_channel_id: str, limit: int) -> list[Membership]:
-    """Up to `limit` members of a sub-channel."""
+def of_sub_channel(tx: Tx, channel_arn: str, sub_channel_id: str) -> list[Membership]:
+    """All members of a sub-channel in the order of joining, moderators included."""
     return tx.all(
         Membership,
-        "SELECT * FROM memberships WHERE channel_arn = :channel AND sub_channel_id = :sub LIMIT :limit",
+        "SELECT * FROM memberships WHERE channel_arn = :channel AND sub_channel_id = :sub AND type = 'DEFAULT'"
+        " ORDER BY created_at, member_arn",
         channel=channel_arn,
         sub=sub_channel_id,
-        limit=limit,
     )
 
 
@@ -177,7 +178,13 @@ def page_of_user(tx: Tx, member_arn: str, after: Position | None, limit: int) ->
 
 
 def of_user_in(tx: Tx, member_arn: str, channel: Channel) -> MembershipOfUser | None:
-    return tx.one(MembershipOfUser, _OF_USER + " AND m.channel_arn = :channel", member=member_arn, channel=channel.arn)
+    """Of a moderator's several in an elastic channel the oldest."""
+    return tx.one(
+        MembershipOfUser,
+        _OF_USER + " AND m.channel_arn = :channel ORDER BY m.created_at, m.sub_channel_id",
+        member=member_arn,
+        channel=channel.arn,
+    )
 
 
 def some_of_user(tx: Tx, member_arn: str, limit: int) -> list[Membership]:

@@ -10,7 +10,7 @@ class SubChannel(Row, frozen=True):
     created_at: int
     last_message_at: int | None
     balance_at: int | None
-    """When to look whether it has become too small; None: no need."""
+    """When to look whether it has become too small; None: no need. Set when a member leaves."""
 
 
 def find(tx: Tx, channel_arn: str, id: str) -> SubChannel | None:
@@ -69,13 +69,21 @@ def has_new_message(tx: Tx, channel_arn: str, id: str, at: int) -> None:
     )
 
 
-def balance(tx: Tx, channel_arn: str, id: str, at: int | None) -> None:
-    """Look at `at` whether it has become too small; None: it was looked at."""
+def balance_at(tx: Tx, channel_arn: str, id: str, at: int) -> None:
+    """Look at `at` whether it has become too small; if somebody is to look anyway, it stays with that time."""
     tx.run(
-        "UPDATE sub_channels SET balance_at = :at WHERE channel_arn = :channel AND id = :id",
+        "UPDATE sub_channels SET balance_at = :at WHERE channel_arn = :channel AND id = :id AND balance_at IS NULL",
         channel=channel_arn,
         id=id,
         at=at,
+    )
+
+
+def balanced(tx: Tx, channel_arn: str) -> None:
+    """All of the channel were looked at."""
+    tx.run(
+        "UPDATE sub_channels SET balance_at = NULL WHERE channel_arn = :channel AND balance_at IS NOT NULL",
+        channel=channel_arn,
     )
 
 
@@ -83,7 +91,8 @@ def to_balance(tx: Tx, now: int) -> SubChannel | None:
     """The next one to look at."""
     return tx.one(
         SubChannel,
-        "SELECT * FROM sub_channels WHERE balance_at <= :now AND balance_at IS NOT NULL ORDER BY balance_at LIMIT 1",
+        "SELECT * FROM sub_channels WHERE balance_at <= :now AND balance_at IS NOT NULL"
+        " ORDER BY balance_at, channel_arn, id LIMIT 1",
         now=now,
     )
 
