@@ -51,7 +51,7 @@ def join(sizes: Mapping[str, int], *, minimum: int, target: int) -> Join | None:
     The smallest of those below the minimum ends that another has room for, and its members go to the fullest one that
     has. Ties end the newer and keep the older. The last sub-channel stays.
     """
-    newest_first = list(reversed(sizes))
+    newest_first = [*sizes][::-1]
     small = (name for name in newest_first if sizes[name] < minimum)
     for ending in sorted(small, key=sizes.__getitem__):
         fitting = [name for name in sizes if name != ending and sizes[name] + sizes[ending] <= target]

@@ -117,14 +117,14 @@ def callback(
         raise _late() if was_pending else Forbidden()
     if answer.message_id != execution.message_id:
         raise BadRequest("ChannelMessage.MessageId is not the message of this callback.")
-    message = _message_of(unit.tx, execution)
-    if message is None and _is_pending(execution):
-        raise Forbidden
-    if message is not None and answer.sub_channel_id not in (None, message.sub_channel_id):
-        raise BadRequest("A processor can't move a message to another sub-channel.")
+    if answer.sub_channel_id is not None:
+        message = messages.find(unit.tx, channel_arn, execution.message_id)
+        if message is not None and answer.sub_channel_id != message.sub_channel_id:
+            raise BadRequest("A processor can't move a message to another sub-channel.")
     event = machine.CallbackReceived(callback_id, deny=deny, edited=_edits(answer))
     try:
-        _advance(unit, execution, event, answer)
+        if not _advance(unit, execution, event, answer):
+            raise Forbidden
     except machine.NotKnown:
         raise _late() if was_pending else Forbidden() from None
     except machine.NotPending:
@@ -196,16 +196,17 @@ def _message_of(tx: Tx, execution: Execution) -> Message | None:
 
 def _advance(
     unit: UnitOfWork, execution: Execution, event: machine.Event, answer: ChannelMessageCallback | None = None
-) -> None:
+) -> bool:
+    """False: there is nothing to advance, as the message was dropped with its sub-channel."""
     plan = _plans.decode(execution.plan)
     message = _message_of(unit.tx, execution)
     if message is None and _is_pending(execution):
-        executions.delete(unit.tx, execution)  # dropped with its sub-channel, silently (spec/channel-flows.md §6)
-        return
+        executions.delete(unit.tx, execution)  # silently (spec/channel-flows.md §6)
+        return False
     before = _state(execution)
     state, effects = machine.transition(before, event, plan, unit.now, unit.ids.token)
     if state == before and not effects:
-        return
+        return True
     if message is None:
         # A NON_PERSISTENT one that was released; all that remains of its execution is to go.
         assert not effects, "effects for a message that is gone"
@@ -224,6 +225,7 @@ def _advance(
         unit.tx.announce(Due(state.due_at))
     if message is not None:
         _carry_out(unit, changed, message, plan, effects)
+    return True
 
 
 def _carry_out(
