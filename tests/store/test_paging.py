@@ -179,3 +179,19 @@ def test_the_last_page_says_so_even_when_it_is_full(db: SqliteDatabase) -> None:
     second, end = db.read_now(lambda tx: page_of_admins(tx, position, 2))
 
     assert (first, second, end) == ([(1, "0"), (1, "1")], [(1, "2"), (1, "3")], None)
+
+
+@pytest.mark.parametrize("descending", [False, True])
+def test_a_span_that_is_narrowed_between_two_pages_is_kept_to(db: SqliteDatabase, descending: bool) -> None:
+    def six(tx: Tx) -> None:
+        for time in range(1, 7):
+            insert_message(tx, (time, f"{time}"))
+
+    db.write_now(six)
+
+    _, position = db.read_now(lambda tx: page_of_messages(tx, None, 1, descending=descending))
+    rest, _ = db.read_now(
+        lambda tx: page_of_messages(tx, position, 9, descending=descending, not_before=3, not_after=4)
+    )
+
+    assert sorted(rest) == [(3, "3"), (4, "4")]
