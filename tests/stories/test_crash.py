@@ -22,7 +22,7 @@ from tests.stories.crash_world import PATIENCE_S, SETTINGS, World
 from tests.stories.serving import serving
 
 SEED = int(os.environ.get("CRASH_SEED", "1"))
-KILLS = int(os.environ.get("CRASH_KILLS", "10"))
+KILLS = int(os.environ.get("CRASH_KILLS", "12"))
 FIVE_OUTCOMES = {
     ("moderated", "pass"),
     ("moderated", "change"),
