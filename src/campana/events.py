@@ -24,6 +24,7 @@ class To(StrEnum):
     MEMBERS = "members"
     AUDIENCE = "members; for a targeted message its sender and target"
     SENDER = "the sender of the message"
+    SUBJECT = "the member concerned (elastic channels)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +50,12 @@ UPDATE_CHANNEL = Kind("UPDATE_CHANNEL", api.Channel, To.MEMBERS)
 DELETE_CHANNEL = Kind("DELETE_CHANNEL", api.Channel, To.MEMBERS)
 CREATE_CHANNEL_MEMBERSHIP = Kind("CREATE_CHANNEL_MEMBERSHIP", api.ChannelMembership, To.MEMBERS)
 DELETE_CHANNEL_MEMBERSHIP = Kind("DELETE_CHANNEL_MEMBERSHIP", api.ChannelMembership, To.MEMBERS)
+UPDATE_CHANNEL_MEMBERSHIP = Kind("UPDATE_CHANNEL_MEMBERSHIP", api.ChannelMembership, To.SUBJECT)
 BATCH_CREATE_CHANNEL_MEMBERSHIP = Kind("BATCH_CREATE_CHANNEL_MEMBERSHIP", api.BatchChannelMemberships, To.MEMBERS)
 
 _SYSTEM = "SYSTEM"
+SUB_CHANNEL_DELETED = "subchannel_DELETED"
+"""The reason why a moderator's membership of a sub-channel ended."""
 
 
 def publish_message(unit: UnitOfWork, kind: Kind, row: Message) -> None:
@@ -80,19 +84,54 @@ def publish_channel(unit: UnitOfWork, kind: Kind, row: Channel) -> None:
     )
 
 
-def publish_membership(unit: UnitOfWork, kind: Kind, row: Membership) -> None:
+def publish_membership(unit: UnitOfWork, kind: Kind, row: Membership, *, reason: str | None = None) -> None:
     """Somebody joined or left: members are told, and the one concerned. A HIDDEN one is seen by moderators alone."""
     joins = (row.member_arn,) if kind is CREATE_CHANNEL_MEMBERSHIP else ()
     leaves = (row.member_arn,) if kind is DELETE_CHANNEL_MEMBERSHIP else ()
-    only = None
-    if row.type == "HIDDEN":
+    only: tuple[str, ...] | None = None
+    if reason == SUB_CHANNEL_DELETED:
+        only = (row.member_arn,)
+    elif row.type == "HIDDEN":
         watching = memberships.moderating_members(unit.tx, row.channel_arn, row.sub_channel_id)
         only = (row.member_arn, *(each.member_arn for each in watching if each.member_arn != row.member_arn))
     topic = topics.of_channel(row.channel_arn, row.sub_channel_id)
     payload = encode_frame(views.membership(unit, row))
-    frame = frames.render(kind.name, _SYSTEM, payload, membership_type=row.type)
+    frame = frames.render(kind.name, _SYSTEM, payload, reason, membership_type=row.type)
     unit.journal(topics.Entry(topic=topic, frame=frame, only=only, joins=joins, leaves=leaves))
     _follow(unit, topic, joins)
+    if row.sub_channel_id:
+        _follow_whole_channel(unit, row, joins, leaves)
+
+
+def _follow_whole_channel(unit: UnitOfWork, row: Membership, joins: tuple[str, ...], leaves: tuple[str, ...]) -> None:
+    """Whoever is in a sub-channel also hears what concerns the whole elastic channel."""
+    elsewhere = [
+        each
+        for each in memberships.of_member(unit.tx, row.channel_arn, row.member_arn)
+        if each.sub_channel_id != row.sub_channel_id
+    ]
+    if elsewhere:  # a moderator in several
+        return
+    topic = topics.of_channel(row.channel_arn)
+    unit.journal(topics.Entry(topic=topic, joins=joins, leaves=leaves))
+    _follow(unit, topic, joins)
+
+
+def publish_transfer(unit: UnitOfWork, before: Membership, after: Membership) -> None:
+    """A member goes to another sub-channel: nobody else hears of it."""
+    member = (after.member_arn,)
+    old = topics.of_channel(before.channel_arn, before.sub_channel_id)
+    new = topics.of_channel(after.channel_arn, after.sub_channel_id)
+    payload = encode_frame(views.membership(unit, after))
+    frame = frames.render(UPDATE_CHANNEL_MEMBERSHIP.name, _SYSTEM, payload, membership_type=after.type)
+    unit.journal(topics.Entry(topic=old, only=member, leaves=member))
+    unit.journal(topics.Entry(topic=new, frame=frame, only=member, joins=member))
+    _follow(unit, new, member)
+
+
+def end_sub_channel(unit: UnitOfWork, channel_arn: str, sub_channel_id: str) -> None:
+    """Nothing more will be heard in it."""
+    unit.journal(topics.Entry(topic=topics.of_channel(channel_arn, sub_channel_id), ends=True))
 
 
 def publish_memberships(unit: UnitOfWork, rows: list[Membership]) -> None:

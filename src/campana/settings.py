@@ -48,6 +48,14 @@ FunctionArn = Annotated[
 ]
 
 
+RoleName = Annotated[
+    str, Meta(pattern=r"\A[A-Za-z0-9_+=,.@-]{1,64}\Z", description="up to 64 letters, digits or _+=,.@-")
+]
+IssuerUrl = Annotated[
+    str, Meta(pattern=r"\Ahttps?://[^\s?#]{1,255}\Z", description="a URL as in https://id.example.com/realms/chat")
+]
+
+
 class TlsMode(StrEnum):
     """Who ends TLS, and with which certificate."""
 
@@ -140,6 +148,7 @@ class LambdaEndpoint:
 
 
 Target = LocalFunction | InProcess | HttpEndpoint | LambdaEndpoint
+JwksSource = HttpEndpoint | Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +169,40 @@ class Processor:
     on_error: OnError = OnError.PENDING
     """When a local function raises or is killed: "pending" leaves the message waiting for its callback, as AWS
     does; "fallback" applies the processor's FallbackAction at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A JSON document, given as its text or as the file that holds it."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """An IAM role, for AssumeRole and AssumeRoleWithWebIdentity."""
+
+    name: RoleName
+    """The role's name; its ARN is arn:aws:iam::ACCOUNT:role/NAME."""
+    trust: Document
+    """Who may take the role: a trust policy, as JSON text or as a path to a file."""
+    policy: Document | None = field(default=None, metadata={"example": "chat-user.json"})
+    """What its sessions may do: a policy, as JSON text or as a path to a file. Not set: nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Oidc:
+    """An identity provider (OpenID Connect) whose tokens AssumeRoleWithWebIdentity accepts."""
+
+    issuer: IssuerUrl
+    """The `iss` of its tokens, exactly."""
+    audiences: Annotated[tuple[Annotated[str, Meta(min_length=1)], ...], Meta(min_length=1)]
+    """The `aud` that tokens may be for: client ids of the application."""
+    jwks: JwksSource
+    """Where its signing keys are: the URL of its JSON Web Key Set, or a path to a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +342,8 @@ class Settings:
     sessions: Sessions = Sessions()
     log: Log = Log()
     processors: tuple[Processor, ...] = ()
+    roles: tuple[Role, ...] = ()
+    oidc: tuple[Oidc, ...] = ()
 
     @property
     def database_file(self) -> Path:
@@ -313,8 +358,10 @@ class Settings:
         return max(matching, key=lambda entry: len(entry.arn), default=None)
 
 
+LISTS: Mapping[str, type[Any]] = {"processors": Processor, "roles": Role, "oidc": Oidc}
+"""Lists of tables, `[[processors]]`; the first field of an entry tells it from the others."""
 SECTIONS: Mapping[str, type[Any]] = {
-    part.name: type(part.default) for part in fields(Settings) if part.name != "processors"
+    part.name: type(part.default) for part in fields(Settings) if part.name not in LISTS
 }
 
 
@@ -379,7 +426,7 @@ class _Draft:
         self.problems: list[Problem] = []
         self._values: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
         self._values["server"]["data_dir"] = Path.cwd() / Server().data_dir
-        self._processors: dict[str, Processor] = {}
+        self._lists: dict[str, dict[str, Any]] = {name: {} for name in LISTS}
 
     def read_file(self, file: Path | None) -> None:
         path = file or Path("campana.toml")
@@ -411,7 +458,7 @@ class _Draft:
         for text in given.pop("processors", ()):
             arn, equals, target = text.partition("=")
             if equals:
-                self._add_processor(f"processor {arn}", {"arn": arn, "target": target}, source)
+                self._add("processors", f"processor {arn}", {"arn": arn, "target": target}, source)
             else:
                 self.problems.append(Problem(f"processor {text}", source.name, "Expected ARN=TARGET."))
         for path, value in given.items():
@@ -421,25 +468,31 @@ class _Draft:
     def settings(self) -> Settings:
         """What the values amount to; defaults stand where a value was unusable."""
         sections = {name: section(**self._values[name]) for name, section in SECTIONS.items()}
-        return Settings(**sections, processors=tuple(self._processors.values()))
+        lists: dict[str, Any] = {name: tuple(entries.values()) for name, entries in self._lists.items()}
+        return Settings(**sections, **lists)
 
     def _read_table(self, section: str, table: object, source: _Source) -> None:
         match table:
-            case list() if section == "processors":
+            case list() if section in LISTS:
+                key = fields(LISTS[section])[0].name
                 seen: set[str] = set()
                 for number, entry in enumerate(table):
-                    path = f"processors[{number}]"
+                    path = f"{section}[{number}]"
                     if not isinstance(entry, dict):
-                        self.problems.append(Problem(path, source.name, "Expected a table: [[processors]]."))
+                        self.problems.append(Problem(path, source.name, f"Expected a table: [[{section}]]."))
                         continue
-                    if (arn := str(entry.get("arn", path))) in seen:
-                        self.problems.append(Problem(f"{path}.arn", source.name, "The same ARN stands further up."))
-                    seen.add(arn)
-                    self._add_processor(path, entry, source)
-            case _ if section == "processors":
-                self.problems.append(Problem(section, source.name, "Expected a list of tables: [[processors]]."))
+                    if (name := str(entry.get(key, path))) in seen:
+                        word = "ARN" if key == "arn" else key
+                        self.problems.append(
+                            Problem(f"{path}.{key}", source.name, f"The same {word} stands further up.")
+                        )
+                    seen.add(name)
+                    self._add(section, path, entry, source)
+            case _ if section in LISTS:
+                self.problems.append(Problem(section, source.name, f"Expected a list of tables: [[{section}]]."))
             case _ if section not in SECTIONS:
-                self.problems.append(Problem(section, source.name, _unknown("section", section, SECTIONS)))
+                known = [*SECTIONS, *LISTS]
+                self.problems.append(Problem(section, source.name, _unknown("section", section, known)))
             case dict():
                 for key, value in table.items():
                     self._set(section, key, value, source)
@@ -452,14 +505,15 @@ class _Draft:
             return
         self._values[section] |= self._converted(SECTIONS[section], section, {key: value}, source)
 
-    def _add_processor(self, path: str, entry: Mapping[str, object], source: _Source) -> None:
+    def _add(self, section: str, path: str, entry: Mapping[str, object], source: _Source) -> None:
+        structure = LISTS[section]
         before = len(self.problems)
-        values = self._converted(Processor, path, entry, source)
-        for part in fields(Processor):
+        values = self._converted(structure, path, entry, source)
+        for part in fields(structure):
             if part.default is MISSING and part.name not in entry:
                 self.problems.append(Problem(f"{path}.{part.name}", source.name, "This is required."))
         if len(self.problems) == before:
-            self._processors[values["arn"]] = Processor(**values)
+            self._lists[section][values[fields(structure)[0].name]] = structure(**values)
 
     def _converted(
         self, structure: type[Any], path: str, given: Mapping[str, object], source: _Source
@@ -560,12 +614,33 @@ def _database_url(text: str, folder: Path) -> SqliteUrl:
     return SqliteUrl(_path(file, folder))
 
 
+def _document(text: str, folder: Path) -> Document:
+    if not text.lstrip().startswith("{"):
+        path = _path(text, folder)
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeError):
+            raise ValueError(f"The file {path} cannot be read.") from None
+    try:
+        msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"Expected JSON, or the path of a file with JSON: {error}.") from None
+    return Document(text)
+
+
+def _jwks_source(text: str, folder: Path) -> JwksSource:
+    return HttpEndpoint(_endpoint(text)) if _URL.match(text) else _path(text, folder)
+
+
 # The types that a text spells in a way of their own.
 _PARSERS: Mapping[Any, Callable[[str, Path], Any]] = {
     Path: _path,
     Path | None: _path,
     SqliteUrl | None: _database_url,
     Target: parse_target,
+    Document: _document,
+    Document | None: _document,
+    JwksSource: _jwks_source,
 }
 
 

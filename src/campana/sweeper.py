@@ -9,6 +9,9 @@ from typing import Final
 
 from campana import arn, events, limits, log
 from campana.clock import Clock
+from campana.operations import elastic_members, users
+from campana.operations.channels import delete as delete_channel
+from campana.operations.expiration import expiry
 from campana.operations.memberships import leave
 from campana.store import (
     channels,
@@ -18,6 +21,7 @@ from campana.store import (
     idempotency,
     identities,
     memberships,
+    sub_channels,
     topics,
 )
 from campana.store.database import Database
@@ -25,6 +29,7 @@ from campana.store.memberships import Membership
 from campana.unit_of_work import UnitOfWork, Units
 
 BATCH: Final = 200
+EXPIRED_BATCH: Final = 20
 PAUSE_S: Final = 1.0
 PAUSE_IN_WORK_S: Final = 0.02
 FORBIDDEN: Final = 4003  # WebSocket close code (spec/realtime.md §3)
@@ -78,21 +83,67 @@ def continue_deletions(unit: UnitOfWork) -> int:
     worked = 0
     for deletion in deletions.some(unit.tx, limit=1):
         worked += 1
-        if _remove_some(unit, arn.parse(deletion.arn)) == 0:
+        if _remove_some(unit, deletion.arn) == 0:
             deletions.completed(unit.tx, deletion.arn)
             log.info("deletion.completed", arn=deletion.arn)
     return worked
 
 
+def remove_expired_users(unit: UnitOfWork) -> int:
+    """As DeleteAppInstanceUser would."""
+    rows = identities.expired(unit.tx, unit.now, EXPIRED_BATCH)
+    for row in rows:
+        users.delete(unit, row)
+        log.info("user.expired", arn=row.arn)
+    return len(rows)
+
+
+def remove_expired_channels(unit: UnitOfWork) -> int:
+    """As DeleteChannel would. One that expires by its last message may have had one meanwhile."""
+    rows = channels.expiring(unit.tx, unit.now, EXPIRED_BATCH)
+    for row in rows:
+        assert row.expiration_days is not None
+        assert row.expiration_criterion is not None
+        due = expiry(row.expiration_days, row.expiration_criterion, row.created_at, row.last_message_at)
+        if due > unit.now:
+            channels.set_expiration(
+                unit.tx, row.arn, days=row.expiration_days, criterion=row.expiration_criterion, expires_at=due
+            )
+            continue
+        delete_channel(unit, row)
+        log.info("channel.expired", arn=row.arn)
+    return len(rows)
+
+
+def balance_sub_channels(unit: UnitOfWork) -> int:
+    """A sub-channel that became too small is joined with another."""
+    row = sub_channels.to_balance(unit.tx, unit.now)
+    if row is None:
+        return 0
+    channel = channels.find(unit.tx, row.channel_arn)
+    if channel is None:
+        sub_channels.balanced(unit.tx, row.channel_arn)
+    else:
+        elastic_members.balance(unit, channel)
+    return 1
+
+
 STEPS: Final[tuple[Callable[[UnitOfWork], int], ...]] = (
     continue_deletions,
+    balance_sub_channels,
+    remove_expired_users,
+    remove_expired_channels,
     forget_old_journal,
     forget_old_answers,
     forget_completed_executions,
 )
 
 
-def _remove_some(unit: UnitOfWork, deleted: arn.Arn) -> int:
+def _remove_some(unit: UnitOfWork, deleted_arn: str) -> int:
+    channel_arn, _, sub_channel_id = deleted_arn.partition("/sub-channel/")
+    if sub_channel_id:
+        return deletions.rows_of_sub_channel(unit.tx, channel_arn, sub_channel_id, BATCH)
+    deleted = arn.parse(deleted_arn)
     match deleted.kind:
         case arn.Kind.CHANNEL:
             return _remove_some_of_channel(unit, deleted.text)
@@ -123,7 +174,8 @@ def _remove_some_of_identity(unit: UnitOfWork, identity_arn: str) -> int:
             _remove_silently(unit, row)
         else:
             leave(unit, row)
-    gone = len(rows) + deletions.roles_of_identity(unit.tx, identity_arn, BATCH)
+    # Roles after memberships: who moderates an elastic channel leaves it as a moderator.
+    gone = len(rows) or deletions.roles_of_identity(unit.tx, identity_arn, BATCH)
     if gone == 0:
         counts.forget(unit.tx, identity_arn)
     return gone

@@ -16,8 +16,21 @@ from campana.clock import Clock, Ids
 from campana.errors import BadRequest, Forbidden
 from campana.limits import PAGE_ROWS
 from campana.settings import Settings
-from campana.store import admins, app_instances, bans, channels, identities, memberships, messages, moderators, topics
+from campana.store import (
+    admins,
+    app_instances,
+    bans,
+    channels,
+    identities,
+    memberships,
+    messages,
+    moderators,
+    sub_channels,
+    topics,
+)
 from campana.store.database import P, Page, Position, R, T, Tx
+
+_DAY_MS = 24 * 60 * 60 * 1000
 
 
 class UnitOfWork:
@@ -45,6 +58,13 @@ class UnitOfWork:
         if identity_arn not in self._names:
             self.know(identities.names(self.tx, [identity_arn]))
         return Identity(arn=identity_arn, name=self._names.get(identity_arn) or "")
+
+    def kept_from(self, app_instance_arn: str) -> int:
+        """Messages from before this time are hidden by the app instance's retention settings."""
+        instance = app_instances.find(self.tx, app_instance_arn)
+        if instance is None or instance.retention_days is None:
+            return 0
+        return self.now - instance.retention_days * _DAY_MS
 
     def look_up(self, identity_arns: Iterable[str]) -> None:
         """Fetch many names at once, before `identity` is asked for each."""
@@ -135,19 +155,40 @@ class Call(UnitOfWork):
 
     @cached_property
     def sub_channel_id(self) -> str:
-        """Which sub-channel the request names; '' in a channel that has none. Raises what `check_sub_channel` does."""
+        """The sub-channel that the call is about; '' in a channel that has none.
+
+        Raises BadRequest in an elastic channel if the request names none, Forbidden if there is no such one.
+        """
         self.check_sub_channel()
-        return ""
+        if self.channel.elastic is None:
+            return ""
+        named: str | None = getattr(self.request, "sub_channel_id", None)
+        if named is None:
+            raise BadRequest("In an elastic channel, SubChannelId is required.")
+        if sub_channels.find(self.tx, self.channel.arn, named) is None:
+            raise Forbidden
+        return named
 
     def check_sub_channel(self) -> None:
-        """Raise BadRequest if the request names a sub-channel where there is none."""
-        if getattr(self.request, "sub_channel_id", None) is not None:
+        """Raise BadRequest if the request names a sub-channel of a channel that has none."""
+        if getattr(self.request, "sub_channel_id", None) is not None and self.channel.elastic is None:
             raise BadRequest("SubChannelId is for elastic channels only.")
 
     @cached_property
     def membership(self) -> memberships.Membership | None:
-        """The bearer's membership in the channel."""
-        return memberships.find(self.tx, self.channel.arn, self.bearer.arn, self.sub_channel_id)
+        """The bearer's membership in the channel; in an elastic one in the sub-channel that the request names, or
+        any if it names none."""
+        named: str | None = getattr(self.request, "sub_channel_id", None)
+        if self.channel.elastic is None:
+            return memberships.find(self.tx, self.channel.arn, self.bearer.arn, self.sub_channel_id)
+        if named is not None:
+            return memberships.find(self.tx, self.channel.arn, self.bearer.arn, named)
+        return next(iter(memberships.of_member(self.tx, self.channel.arn, self.bearer.arn)), None)
+
+    def require_not_elastic(self) -> None:
+        """BadRequest in an elastic channel."""
+        if self.channel.elastic is not None:
+            raise BadRequest("This is not supported in elastic channels.")
 
     @cached_property
     def is_moderator(self) -> bool:
@@ -161,7 +202,15 @@ class Call(UnitOfWork):
     def message(self) -> messages.Message | None:
         """The message of the request, if it is in this channel."""
         message_id: str = getattr(self.request, "message_id", "")
-        return messages.find(self.tx, self.channel.arn, message_id)
+        found = messages.find(self.tx, self.channel.arn, message_id)
+        if found is None or found.sub_channel_id != self.sub_channel_id or found.created_at < self.oldest_kept:
+            return None
+        return found
+
+    @cached_property
+    def oldest_kept(self) -> int:
+        """Messages from before this time are hidden by the app instance's retention settings."""
+        return self.kept_from(self.channel.app_instance_arn)
 
     # Paging
 
@@ -189,7 +238,8 @@ class Call(UnitOfWork):
     @property
     def _list_name(self) -> str:
         request = self.request
-        of = (getattr(request, name, None) or "" for name in ("app_instance_arn", "channel_arn", "channel_flow_arn"))
+        names = ("app_instance_arn", "channel_arn", "sub_channel_id", "channel_flow_arn")
+        of = (getattr(request, name, None) or "" for name in names)
         return "\0".join((self.operation, *of, self.caller.account))
 
 

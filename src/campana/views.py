@@ -4,12 +4,13 @@ import msgspec
 
 from campana.api import messaging as api
 from campana.api.base import Timestamp
-from campana.store.channels import Channel
+from campana.store.channels import Channel, Listed
 from campana.store.memberships import Membership, MembershipOfUser
 from campana.store.messages import Message
 from campana.unit_of_work import UnitOfWork
 
 _attributes = msgspec.json.Decoder(dict[str, api.MessageAttributeValue])
+_elastic = msgspec.json.Decoder(api.ElasticChannelConfiguration)
 _push = msgspec.json.Decoder(api.PushNotificationConfiguration)
 
 
@@ -29,6 +30,16 @@ def channel(unit: UnitOfWork, row: Channel) -> api.Channel:
         last_message_timestamp=time(row.last_message_at),
         last_updated_timestamp=Timestamp(row.updated_at),
         channel_flow_arn=row.channel_flow_arn,
+        elastic_channel_configuration=None if row.elastic is None else _elastic.decode(row.elastic),
+        expiration_settings=expiration_settings(row),
+    )
+
+
+def expiration_settings(row: Channel) -> api.ExpirationSettings | None:
+    if row.expiration_days is None or row.expiration_criterion is None:
+        return None
+    return api.ExpirationSettings(
+        expiration_days=row.expiration_days, expiration_criterion=api.ExpirationCriterion(row.expiration_criterion)
     )
 
 
@@ -36,6 +47,17 @@ def channel_summary(row: Channel) -> api.ChannelSummary:
     return api.ChannelSummary(
         name=row.name,
         channel_arn=row.arn,
+        mode=api.ChannelMode(row.mode),
+        privacy=api.ChannelPrivacy(row.privacy),
+        metadata=row.metadata,
+        last_message_timestamp=time(row.last_message_at),
+    )
+
+
+def listed_summary(row: Listed) -> api.ChannelSummary:
+    return api.ChannelSummary(
+        name=row.name,
+        channel_arn=row.channel_arn,
         mode=api.ChannelMode(row.mode),
         privacy=api.ChannelPrivacy(row.privacy),
         metadata=row.metadata,

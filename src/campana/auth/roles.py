@@ -17,12 +17,13 @@ class Fact(StrEnum):
     USER = "USER"  # the bearer is a live user or bot of the app instance
     ADMIN = "ADMIN"  # is an admin of the app instance
     MODERATOR = "MODERATOR"  # moderates the channel
-    MEMBER = "MEMBER"  # has a membership in the channel
+    MEMBER = "MEMBER"  # has a membership in the channel; in an elastic one in the sub-channel that is named, or any
     VISIBLE = "VISIBLE"  # … which is not HIDDEN
     SELF = "SELF"  # is the member that the call is about
     WELCOME = "WELCOME"  # is not banned from the channel
     PUBLIC = "PUBLIC"  # the channel's privacy is PUBLIC
     UNRESTRICTED = "UNRESTRICTED"  # its mode is UNRESTRICTED
+    PLAIN = "PLAIN"  # it is not elastic
     SENT = "SENT"  # the message is there, and SENT
     OWN = "OWN"  # the bearer sent the message
     INVOLVED = "INVOLVED"  # the message is untargeted, or sent by or to the bearer
@@ -31,8 +32,8 @@ class Fact(StrEnum):
 USER, ADMIN, MODERATOR, MEMBER, VISIBLE, SELF = (
     Fact.USER, Fact.ADMIN, Fact.MODERATOR, Fact.MEMBER, Fact.VISIBLE, Fact.SELF,
 )  # fmt: skip
-WELCOME, PUBLIC, UNRESTRICTED, SENT, OWN, INVOLVED = (
-    Fact.WELCOME, Fact.PUBLIC, Fact.UNRESTRICTED, Fact.SENT, Fact.OWN, Fact.INVOLVED,
+WELCOME, PUBLIC, UNRESTRICTED, PLAIN, SENT, OWN, INVOLVED = (
+    Fact.WELCOME, Fact.PUBLIC, Fact.UNRESTRICTED, Fact.PLAIN, Fact.SENT, Fact.OWN, Fact.INVOLVED,
 )  # fmt: skip
 
 Rows = Collection[frozenset[Fact]]
@@ -73,6 +74,7 @@ _HOLDS: Final[dict[Fact, Callable[[Call], bool]]] = {
     WELCOME: lambda call: not call.is_banned,
     PUBLIC: lambda call: call.channel.privacy == "PUBLIC",
     UNRESTRICTED: lambda call: call.channel.mode == "UNRESTRICTED",
+    PLAIN: lambda call: call.channel.elastic is None,
     SENT: _is_sent,
     OWN: _is_own,
     INVOLVED: _is_involved,

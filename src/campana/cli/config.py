@@ -6,14 +6,14 @@ import inspect
 import json
 import os
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from campana import settings
-from campana.settings import SECTIONS, Processor, Settings
+from campana.settings import LISTS, SECTIONS, Settings
 
 _EXAMPLES = """\
 examples:
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 def show(tree: Settings) -> str:
     """`tree` as TOML; what is not set, as comments."""
     parts = [(f"[{name}]", getattr(tree, name)) for name in SECTIONS]
-    parts += [("[[processors]]", processor) for processor in tree.processors]
+    parts += [(f"[[{name}]]", entry) for name in LISTS for entry in getattr(tree, name)]
     return "\n".join(
         "\n".join([head, *(_assignment(part, getattr(value, part.name)) for part in fields(value))]) + "\n"
         for head, value in parts
@@ -79,9 +79,18 @@ def documentation(structure: type[Any]) -> dict[str, str]:
     }
 
 
-_PROCESSOR_EXAMPLE = {
-    "arn": "arn:aws:lambda:us-east-1:123456789012:function:moderate",
-    "target": "processors/moderate.py:handler",
+# What stands in the example for settings without a default.
+_EXAMPLE_VALUES: Mapping[str, Mapping[str, object]] = {
+    "processors": {
+        "arn": "arn:aws:lambda:us-east-1:123456789012:function:moderate",
+        "target": "processors/moderate.py:handler",
+    },
+    "roles": {"name": "chat-user", "trust": "chat-user-trust.json"},
+    "oidc": {
+        "issuer": "https://id.example.com/realms/chat",
+        "audiences": ("chat-web",),
+        "jwks": "https://id.example.com/realms/chat/protocol/openid-connect/certs",
+    },
 }
 
 
@@ -92,16 +101,17 @@ def _example_lines() -> Iterator[str]:
     for name, structure in SECTIONS.items():
         yield from ("", f"# {inspect.getdoc(structure)}", f"[{name}]")
         yield from _field_lines(structure)
-    yield from ("", f"# {inspect.getdoc(Processor)}", "#[[processors]]")
-    yield from _field_lines(Processor)
+    for name, structure in LISTS.items():
+        yield from ("", f"# {inspect.getdoc(structure)}", f"#[[{name}]]")
+        yield from _field_lines(structure, _EXAMPLE_VALUES[name])
 
 
-def _field_lines(structure: type[Any]) -> Iterator[str]:
+def _field_lines(structure: type[Any], examples: Mapping[str, object] = {}) -> Iterator[str]:
     texts = documentation(structure)
     for part in fields(structure):
         yield ""
         yield from (f"# {line}" for line in texts[part.name].splitlines())
-        default = _PROCESSOR_EXAMPLE[part.name] if part.default is MISSING else part.default
+        default = examples[part.name] if part.default is MISSING else part.default
         yield "#" + _assignment(part, default).removeprefix("# ")
 
 
@@ -119,6 +129,6 @@ def _plain(value: object) -> Any:
             return value
         case tuple():
             return [_plain(item) for item in value]
-        case _ if type(value) in (Settings, Processor, *SECTIONS.values()):
+        case _ if type(value) in (Settings, *SECTIONS.values(), *LISTS.values()):
             return {part.name: _plain(getattr(value, part.name)) for part in fields(value)}  # type: ignore[arg-type]
     return str(value)

@@ -14,7 +14,7 @@ from campana.flows import machine, payload
 from campana.flows.machine import AwaitingCallback, Completed, Deleted, Invoking, Plan, State, Step, Verdict
 from campana.flows.revision import Revision
 from campana.limits import STATUS_DETAIL_CHARACTERS
-from campana.store import channels, executions, messages
+from campana.store import channels, executions, messages, sub_channels
 from campana.store.channel_flows import ChannelFlow
 from campana.store.database import Tx
 from campana.store.executions import Execution
@@ -117,9 +117,14 @@ def callback(
         raise _late() if was_pending else Forbidden()
     if answer.message_id != execution.message_id:
         raise BadRequest("ChannelMessage.MessageId is not the message of this callback.")
+    if answer.sub_channel_id is not None:
+        message = messages.find(unit.tx, channel_arn, execution.message_id)
+        if message is not None and answer.sub_channel_id != message.sub_channel_id:
+            raise BadRequest("A processor can't move a message to another sub-channel.")
     event = machine.CallbackReceived(callback_id, deny=deny, edited=_edits(answer))
     try:
-        _advance(unit, execution, event, answer)
+        if not _advance(unit, execution, event, answer):
+            raise Forbidden
     except machine.NotKnown:
         raise _late() if was_pending else Forbidden() from None
     except machine.NotPending:
@@ -180,15 +185,28 @@ def report(unit: UnitOfWork, execution_id: str, event: machine.Event) -> None:
 # The machine's shell
 
 
+def _message_of(tx: Tx, execution: Execution) -> Message | None:
+    """None as well if its sub-channel was removed: all its messages go then, not all of them at once."""
+    message = messages.find(tx, execution.channel_arn, execution.message_id)
+    if message is None or not message.sub_channel_id:
+        return message
+    there = sub_channels.find(tx, message.channel_arn, message.sub_channel_id) is not None
+    return message if there else None
+
+
 def _advance(
     unit: UnitOfWork, execution: Execution, event: machine.Event, answer: ChannelMessageCallback | None = None
-) -> None:
+) -> bool:
+    """False: there is nothing to advance, as the message was dropped with its sub-channel."""
     plan = _plans.decode(execution.plan)
+    message = _message_of(unit.tx, execution)
+    if message is None and _is_pending(execution):
+        executions.delete(unit.tx, execution)  # silently (spec/channel-flows.md §6)
+        return False
     before = _state(execution)
     state, effects = machine.transition(before, event, plan, unit.now, unit.ids.token)
     if state == before and not effects:
-        return
-    message = messages.find(unit.tx, execution.channel_arn, execution.message_id)
+        return True
     if message is None:
         # A NON_PERSISTENT one that was released; all that remains of its execution is to go.
         assert not effects, "effects for a message that is gone"
@@ -207,6 +225,7 @@ def _advance(
         unit.tx.announce(Due(state.due_at))
     if message is not None:
         _carry_out(unit, changed, message, plan, effects)
+    return True
 
 
 def _carry_out(
@@ -268,6 +287,8 @@ def release_new(unit: UnitOfWork, message: Message, *, stored: bool) -> None:
             messages.insert(unit.tx, message)
         if message.type == "STANDARD":
             channels.has_new_message(unit.tx, message.channel_arn, unit.now)
+            if message.sub_channel_id:
+                sub_channels.has_new_message(unit.tx, message.channel_arn, message.sub_channel_id, unit.now)
     events.publish_message(unit, events.CREATE_CHANNEL_MESSAGE, message)
 
 

@@ -3,12 +3,33 @@
 from campana.operations import (
     admins,
     app_instances,
+    bans,
+    bots,
     channel_flows,
     channels,
+    endpoints,
     memberships,
     messages,
+    moderators,
     sessions,
+    streaming,
+    tags,
     users,
 )
 
-__all__ = ["admins", "app_instances", "channel_flows", "channels", "memberships", "messages", "sessions", "users"]
+__all__ = [
+    "admins",
+    "app_instances",
+    "bans",
+    "bots",
+    "channel_flows",
+    "channels",
+    "endpoints",
+    "memberships",
+    "messages",
+    "moderators",
+    "sessions",
+    "streaming",
+    "tags",
+    "users",
+]

@@ -21,7 +21,7 @@ from campana.store import admins, identities
 from campana.unit_of_work import Call
 
 
-@operation(on="app_instance_arn", allow=POLICY_ONLY)
+@operation(on="app_instance_arn", allow=POLICY_ONLY, iam=("app_instance_admin_arn", "app_instance_arn"))
 def create_app_instance_admin(call: Call, request: CreateAppInstanceAdminRequest) -> CreateAppInstanceAdminResponse:
     """Make a user or bot of the app instance an admin of it."""
     app_instances.existing(call, request.app_instance_arn)
@@ -36,7 +36,7 @@ def create_app_instance_admin(call: Call, request: CreateAppInstanceAdminRequest
     )
 
 
-@operation(on="app_instance_arn", allow=POLICY_ONLY)
+@operation(on="app_instance_arn", allow=POLICY_ONLY, iam=("app_instance_admin_arn", "app_instance_arn"))
 def describe_app_instance_admin(
     call: Call, request: DescribeAppInstanceAdminRequest
 ) -> DescribeAppInstanceAdminResponse:
@@ -67,7 +67,7 @@ def list_app_instance_admins(call: Call, request: ListAppInstanceAdminsRequest) 
     )
 
 
-@operation(on="app_instance_arn", allow=POLICY_ONLY)
+@operation(on="app_instance_arn", allow=POLICY_ONLY, iam=("app_instance_admin_arn", "app_instance_arn"))
 def delete_app_instance_admin(call: Call, request: DeleteAppInstanceAdminRequest) -> None:
     """Take the role away; the user stays. No admin: nothing changes."""
     app_instances.existing(call, request.app_instance_arn)

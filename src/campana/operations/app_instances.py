@@ -4,22 +4,30 @@ from campana import arn
 from campana.api.base import Timestamp
 from campana.api.identity import (
     AppInstance,
+    AppInstanceRetentionSettings,
     AppInstanceSummary,
+    ChannelRetentionSettings,
     CreateAppInstanceRequest,
     CreateAppInstanceResponse,
     DeleteAppInstanceRequest,
     DescribeAppInstanceRequest,
     DescribeAppInstanceResponse,
+    GetAppInstanceRetentionSettingsRequest,
+    GetAppInstanceRetentionSettingsResponse,
     ListAppInstancesRequest,
     ListAppInstancesResponse,
+    PutAppInstanceRetentionSettingsRequest,
+    PutAppInstanceRetentionSettingsResponse,
     UpdateAppInstanceRequest,
     UpdateAppInstanceResponse,
 )
 from campana.auth.roles import POLICY_ONLY
-from campana.errors import Forbidden, NotBuilt
+from campana.errors import Forbidden
+from campana.limits import RETENTION_GRACE_MS
+from campana.operations import tagging
 from campana.operations.quotas import take
 from campana.operations.registry import operation
-from campana.store import app_instances, counts, deletions
+from campana.store import app_instances, counts, deletions, streaming, tags
 from campana.unit_of_work import Call
 
 
@@ -34,8 +42,6 @@ def existing(call: Call, app_instance_arn: str) -> app_instances.AppInstance:
 @operation(on=None, allow=POLICY_ONLY)
 def create_app_instance(call: Call, request: CreateAppInstanceRequest) -> CreateAppInstanceResponse:
     """Make an app instance in the caller's account; its id is a UUID."""
-    if request.tags is not None:
-        raise NotBuilt("Tags are not built yet.")
     take(call, call.caller.account, "app instances")
     app_instance_arn = arn.app_instance(call.settings.account.triple, call.ids.uuid())
     app_instances.insert(
@@ -49,6 +55,7 @@ def create_app_instance(call: Call, request: CreateAppInstanceRequest) -> Create
             updated_at=call.now,
         ),
     )
+    tagging.put(call, app_instance_arn, request.tags)
     return CreateAppInstanceResponse(app_instance_arn=app_instance_arn)
 
 
@@ -80,6 +87,8 @@ def delete_app_instance(call: Call, request: DeleteAppInstanceRequest) -> None:
     """Nothing inside can be used from now on; the rows go in the background, and live sessions are closed."""
     row = existing(call, request.app_instance_arn)
     app_instances.delete(call.tx, row.arn)
+    streaming.delete_all(call.tx, row.arn)
+    tags.delete_all(call.tx, row.arn)
     counts.add(call.tx, row.account, "app instances", -1)
     deletions.add(call.tx, row.arn, call.now)
 
@@ -94,3 +103,43 @@ def list_app_instances(call: Call, request: ListAppInstancesRequest) -> ListAppI
         ],
         next_token=call.token(page),
     )
+
+
+@operation(on="app_instance_arn", allow=POLICY_ONLY)
+def put_app_instance_retention_settings(
+    call: Call, request: PutAppInstanceRetentionSettingsRequest
+) -> PutAppInstanceRetentionSettingsResponse:
+    """How many days messages are kept. Older ones are hidden at once, and deleted for good after 30 days of grace;
+    {} keeps them for ever."""
+    row = existing(call, request.app_instance_arn)
+    given = request.app_instance_retention_settings
+    days = given.channel_retention_settings.retention_days if given.channel_retention_settings else None
+    deletes_from = row.retention_deletes_from
+    if days is None:
+        deletes_from = None
+    elif days != row.retention_days or deletes_from is None:
+        deletes_from = call.now + RETENTION_GRACE_MS
+    app_instances.set_retention(call.tx, row.arn, days=days, deletes_from=deletes_from)
+    return PutAppInstanceRetentionSettingsResponse(
+        app_instance_retention_settings=_retention(days),
+        initiate_deletion_timestamp=None if deletes_from is None else Timestamp(deletes_from),
+    )
+
+
+@operation(on="app_instance_arn", allow=POLICY_ONLY)
+def get_app_instance_retention_settings(
+    call: Call, request: GetAppInstanceRetentionSettingsRequest
+) -> GetAppInstanceRetentionSettingsResponse:
+    """How many days messages are kept, and from when on older ones are deleted for good."""
+    row = existing(call, request.app_instance_arn)
+    deletes_from = row.retention_deletes_from
+    return GetAppInstanceRetentionSettingsResponse(
+        app_instance_retention_settings=_retention(row.retention_days),
+        initiate_deletion_timestamp=None if deletes_from is None else Timestamp(deletes_from),
+    )
+
+
+def _retention(days: int | None) -> AppInstanceRetentionSettings:
+    if days is None:
+        return AppInstanceRetentionSettings()
+    return AppInstanceRetentionSettings(channel_retention_settings=ChannelRetentionSettings(retention_days=days))

@@ -28,12 +28,12 @@ from campana.api.messaging import (
     UpdateChannelFlowResponse,
 )
 from campana.auth.roles import ADMIN, MODERATOR, POLICY_ONLY
-from campana.errors import BadRequest, Conflict, Forbidden, NotBuilt, NotFound, ResourceLimitExceeded
+from campana.errors import BadRequest, Conflict, Forbidden, NotFound, ResourceLimitExceeded
 from campana.flows import execution
-from campana.operations import app_instances
+from campana.operations import app_instances, tagging
 from campana.operations.quotas import give_back, take
 from campana.operations.registry import operation
-from campana.store import channel_flows, channels, executions
+from campana.store import channel_flows, channels, executions, tags
 from campana.store.database import Tx
 from campana.unit_of_work import Call, parsed
 
@@ -69,8 +69,6 @@ def _existing(call: Call, channel_flow_arn: str) -> channel_flows.ChannelFlow:
 @operation(on="app_instance_arn", allow=POLICY_ONLY)
 def create_channel_flow(call: Call, request: CreateChannelFlowRequest) -> CreateChannelFlowResponse:
     """Make a flow of one to three processors; channels use it once they are associated with it."""
-    if request.tags is not None:
-        raise NotBuilt("Tags are not built yet.")
     instance = app_instances.existing(call, request.app_instance_arn)
     processors = _checked(call, request.processors)
     take(call, instance.arn, "channel flows")
@@ -79,6 +77,7 @@ def create_channel_flow(call: Call, request: CreateChannelFlowRequest) -> Create
         call.tx,
         channel_flows.ChannelFlow(flow_arn, instance.arn, request.name, processors, call.now, call.now),
     )
+    tagging.put(call, flow_arn, request.tags)
     return CreateChannelFlowResponse(channel_flow_arn=flow_arn)
 
 
@@ -114,6 +113,7 @@ def delete_channel_flow(call: Call, request: DeleteChannelFlowRequest) -> None:
     if channels.page_by_flow(call.tx, row.arn, None, 1).rows:
         raise Conflict("The channel flow is associated with a channel.")
     channel_flows.delete(call.tx, row.arn)
+    tags.delete_all(call.tx, row.arn)
     give_back(call, row.app_instance_arn, "channel flows")
 
 
@@ -131,7 +131,7 @@ def list_channel_flows(call: Call, request: ListChannelFlowsRequest) -> ListChan
     )
 
 
-@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}])
+@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}], iam=("channel_arn", "channel_flow_arn"))
 def associate_channel_flow(call: Call, request: AssociateChannelFlowRequest) -> None:
     """From now on the channel's messages pass this flow, instead of any other it had."""
     flow = channel_flows.find(call.tx, request.channel_flow_arn)
@@ -144,7 +144,7 @@ def associate_channel_flow(call: Call, request: AssociateChannelFlowRequest) -> 
         _set_flow(call, flow.arn)
 
 
-@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}])
+@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}], iam=("channel_arn", "channel_flow_arn"))
 def disassociate_channel_flow(call: Call, request: DisassociateChannelFlowRequest) -> None:
     """New messages pass no flow any more; those on their way finish."""
     if call.channel.channel_flow_arn != request.channel_flow_arn:
@@ -185,8 +185,6 @@ def channel_flow_callback(call: Call, request: ChannelFlowCallbackRequest) -> Ch
     """A processor's answer: change the message, deny it, or let it pass. Each step takes one."""
     answer = request.channel_message
     channel = call.channel
-    if answer.sub_channel_id is not None:
-        raise BadRequest("A processor can't move a message to another sub-channel.")
     execution.callback(
         call,
         channel.arn,

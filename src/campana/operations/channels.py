@@ -2,45 +2,57 @@
 
 import msgspec
 
-from campana import arn, events, views
+from campana import arn, events, limits, views
+from campana.api.base import encode_rest
 from campana.api.messaging import (
     CreateChannelRequest,
     CreateChannelResponse,
     DeleteChannelRequest,
     DescribeChannelRequest,
     DescribeChannelResponse,
+    ElasticChannelConfiguration,
     ListChannelsRequest,
     ListChannelsResponse,
+    ListSubChannelsRequest,
+    ListSubChannelsResponse,
+    PutChannelExpirationSettingsRequest,
+    PutChannelExpirationSettingsResponse,
+    SearchChannelsRequest,
+    SearchChannelsResponse,
+    SearchField,
+    SubChannelSummary,
     UpdateChannelRequest,
     UpdateChannelResponse,
 )
 from campana.auth.roles import ADMIN, MEMBER, MODERATOR, PUBLIC, USER, WELCOME
-from campana.errors import Conflict, Forbidden, NotBuilt
+from campana.errors import BadRequest, Conflict, Forbidden, ResourceLimitExceeded
+from campana.operations import tagging
+from campana.operations.expiration import expires_at
 from campana.operations.memberships import existing_member
 from campana.operations.quotas import give_back, take
 from campana.operations.registry import operation
-from campana.store import channels, counts, deletions, memberships, moderators
-from campana.unit_of_work import Call
+from campana.store import channels, counts, deletions, memberships, moderators, sub_channels
+from campana.unit_of_work import Call, UnitOfWork, parsed
 
 
-@operation(on="app_instance_arn", allow=[{USER}])
+@operation(on="app_instance_arn", allow=[{USER}], iam=())
 def create_channel(call: Call, request: CreateChannelRequest) -> CreateChannelResponse:
     """Make a channel; its creator becomes member and moderator. All of it, or nothing."""
-    if request.elastic_channel_configuration is not None or request.expiration_settings is not None:
-        raise NotBuilt("Elastic channels and ExpirationSettings are not built yet.")
-    if request.tags is not None:
-        raise NotBuilt("Tags are not built yet.")
     if request.app_instance_arn != call.bearer.app_instance_arn:
         raise Forbidden
     channel_arn = arn.within(request.app_instance_arn, arn.Kind.CHANNEL, request.channel_id or call.ids.uuid())
     if deletions.find(call.tx, channel_arn) is not None:
         raise Conflict("A channel with this ChannelId is still being deleted.")
     defaults = call.settings.channels
+    elastic = request.elastic_channel_configuration
+    if elastic is not None:
+        _check_elastic(request, elastic)
+    expiration = request.expiration_settings
     channel = channels.Channel(
         arn=channel_arn,
         app_instance_arn=request.app_instance_arn,
         name=request.name,
-        mode=request.mode or defaults.default_mode,
+        mode=request.mode or ("RESTRICTED" if elastic is not None else defaults.default_mode),
         privacy=request.privacy or defaults.default_privacy,
         metadata=request.metadata or None,
         created_by=call.bearer.arn,
@@ -48,13 +60,35 @@ def create_channel(call: Call, request: CreateChannelRequest) -> CreateChannelRe
         updated_at=call.now,
         last_message_at=None,
         channel_flow_arn=None,
+        elastic=None if elastic is None else encode_rest(elastic).decode(),
+        expiration_days=expiration.expiration_days if expiration else None,
+        expiration_criterion=expiration.expiration_criterion.value if expiration else None,
+        expires_at=expires_at(expiration, created_at=call.now),
     )
     if not channels.insert(call.tx, channel):
         raise Conflict("A channel with this ChannelId exists already.")
     take(call, channel.app_instance_arn, "channels")
+    tagging.put(call, channel_arn, request.tags)
     _appoint(call, channel, [call.bearer.arn, *(request.moderator_arns or ())])
-    _enrol(call, channel, [call.bearer.arn, *(request.member_arns or ())])
+    if elastic is None:
+        _enrol(call, channel, [call.bearer.arn, *(request.member_arns or ())])
+    else:
+        take(call, channel.app_instance_arn, "elastic channels")
     return CreateChannelResponse(channel_arn=channel_arn)
+
+
+def _check_elastic(request: CreateChannelRequest, elastic: ElasticChannelConfiguration) -> None:
+    """Raises BadRequest or ResourceLimitExceeded (spec/elastic-channels.md §2)."""
+    if request.member_arns is not None:
+        raise BadRequest("An elastic channel is made without members: MemberArns is not allowed.")
+    if request.mode == "UNRESTRICTED":
+        raise BadRequest("An elastic channel can't be UNRESTRICTED.")
+    sub_channels, members = elastic.maximum_sub_channels, elastic.target_memberships_per_sub_channel
+    if sub_channels * members > limits.SUB_CHANNEL_PRODUCT:
+        raise BadRequest(f"An elastic channel has room for {limits.SUB_CHANNEL_PRODUCT:,} members at most.")
+    for number, what in ((sub_channels, "sub-channels"), (members, "memberships of a sub-channel")):
+        if number > limits.QUOTAS[what]:
+            raise ResourceLimitExceeded(f"The quota is {limits.QUOTAS[what]:,} {what}.")
 
 
 def _appoint(call: Call, channel: channels.Channel, moderator_arns: list[str]) -> None:
@@ -86,6 +120,8 @@ def describe_channel(call: Call, request: DescribeChannelRequest) -> DescribeCha
 def update_channel(call: Call, request: UpdateChannelRequest) -> UpdateChannelResponse:
     """Change what is given; what is omitted stays, and "" clears the metadata."""
     channel = call.channel
+    if channel.elastic is not None and request.mode == "UNRESTRICTED":
+        raise BadRequest("An elastic channel can't be UNRESTRICTED.")
     changed = msgspec.structs.replace(
         channel,
         name=request.name or channel.name,
@@ -101,15 +137,23 @@ def update_channel(call: Call, request: UpdateChannelRequest) -> UpdateChannelRe
 @operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}])
 def delete_channel(call: Call, request: DeleteChannelRequest) -> None:
     """The channel is gone at once for everybody; what is left of it is removed in the background."""
-    channel = call.channel
-    events.publish_channel(call, events.DELETE_CHANNEL, channel)
-    channels.delete(call.tx, channel.arn)
-    give_back(call, channel.app_instance_arn, "channels")
-    counts.forget(call.tx, channel.arn)
-    deletions.add(call.tx, channel.arn, call.now)
+    delete(call, call.channel)
 
 
-@operation(on="app_instance_arn", allow=[{USER}])
+def delete(unit: UnitOfWork, channel: channels.Channel) -> None:
+    """The same without a call: also what happens to a channel whose time is over."""
+    events.publish_channel(unit, events.DELETE_CHANNEL, channel)
+    if channel.elastic is not None:
+        for row in sub_channels.of(unit.tx, channel.arn):
+            events.end_sub_channel(unit, channel.arn, row.id)
+        give_back(unit, channel.app_instance_arn, "elastic channels")
+    channels.delete(unit.tx, channel.arn)
+    give_back(unit, channel.app_instance_arn, "channels")
+    counts.forget(unit.tx, channel.arn)
+    deletions.add(unit.tx, channel.arn, unit.now)
+
+
+@operation(on="app_instance_arn", allow=[{USER}], iam=())
 def list_channels(call: Call, request: ListChannelsRequest) -> ListChannelsResponse:
     """The public channels of the bearer's app instance; admins may ask for the private ones."""
     if request.app_instance_arn != call.bearer.app_instance_arn:
@@ -119,3 +163,60 @@ def list_channels(call: Call, request: ListChannelsRequest) -> ListChannelsRespo
         raise Forbidden
     page = channels.page_by_privacy(call.tx, request.app_instance_arn, privacy, call.after, call.limit)
     return ListChannelsResponse(channels=[views.channel_summary(row) for row in page.rows], next_token=call.token(page))
+
+
+@operation(on=None, allow=[{USER}], reads=True, iam=())
+def search_channels(call: Call, request: SearchChannelsRequest) -> SearchChannelsResponse:
+    """The bearer's channels, an admin's all channels, whose members include, or are just, the users of every field.
+
+    HIDDEN members do not count, and elastic channels are left out (spec/api.md §2).
+    """
+    includes = _values(request.fields, "INCLUDES")
+    equals = {frozenset(field.values) for field in request.fields if field.operator == "EQUALS"}
+    wanted = list(dict.fromkeys((*includes, *_values(request.fields, "EQUALS"))))
+    for member_arn in wanted:
+        if parsed(member_arn, "fields.values").app_instance != call.bearer.app_instance_arn:
+            raise Forbidden
+    if equals and (len(equals) > 1 or not set(wanted) <= next(iter(equals))):
+        return SearchChannelsResponse(channels=[])
+    listed_by = wanted[0] if call.is_admin else call.bearer.arn
+    find = channels.page_with_members_only if equals else channels.page_with_members
+    page = find(call.tx, listed_by, wanted, call.after, call.limit)
+    return SearchChannelsResponse(
+        channels=[views.listed_summary(row) for row in page.rows], next_token=call.token(page)
+    )
+
+
+def _values(fields: list[SearchField], operator: str) -> list[str]:
+    return [value for field in fields if field.operator == operator for value in field.values]
+
+
+@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}])
+def list_sub_channels(call: Call, request: ListSubChannelsRequest) -> ListSubChannelsResponse:
+    """The sub-channels of an elastic channel and how many members each has."""
+    if call.channel.elastic is None:
+        raise BadRequest("Only elastic channels have sub-channels.")
+    page = sub_channels.page(call.tx, call.channel.arn, call.after, call.limit)
+    return ListSubChannelsResponse(
+        channel_arn=call.channel.arn,
+        sub_channels=[
+            SubChannelSummary(sub_channel_id=row.id, membership_count=row.membership_count) for row in page.rows
+        ],
+        next_token=call.token(page),
+    )
+
+
+@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}])
+def put_channel_expiration_settings(
+    call: Call, request: PutChannelExpirationSettingsRequest
+) -> PutChannelExpirationSettingsResponse:
+    """Let the channel expire, or, without settings, live on."""
+    channel, settings = call.channel, request.expiration_settings
+    channels.set_expiration(
+        call.tx,
+        channel.arn,
+        days=settings.expiration_days if settings else None,
+        criterion=settings.expiration_criterion.value if settings else None,
+        expires_at=expires_at(settings, created_at=channel.created_at, last_message_at=channel.last_message_at),
+    )
+    return PutChannelExpirationSettingsResponse(channel_arn=channel.arn, expiration_settings=settings)

@@ -1,11 +1,15 @@
 """Memberships: create, create many, describe, delete, list, and those of a user."""
 
-from campana import events, views
+import msgspec
+
+from campana import events, filter_rules, views
+from campana.api.base import encode_rest
 from campana.api.messaging import (
     BatchChannelMemberships,
     BatchCreateChannelMembershipError,
     BatchCreateChannelMembershipRequest,
     BatchCreateChannelMembershipResponse,
+    ChannelMembershipPreferences,
     ChannelMembershipSummary,
     ChannelMembershipType,
     CreateChannelMembershipRequest,
@@ -16,13 +20,20 @@ from campana.api.messaging import (
     DescribeChannelMembershipRequest,
     DescribeChannelMembershipResponse,
     ErrorCode,
+    GetChannelMembershipPreferencesRequest,
+    GetChannelMembershipPreferencesResponse,
     ListChannelMembershipsForAppInstanceUserRequest,
     ListChannelMembershipsForAppInstanceUserResponse,
     ListChannelMembershipsRequest,
     ListChannelMembershipsResponse,
+    PutChannelMembershipPreferencesRequest,
+    PutChannelMembershipPreferencesResponse,
+    UpdateChannelReadMarkerRequest,
+    UpdateChannelReadMarkerResponse,
 )
 from campana.auth.roles import ADMIN, MEMBER, MODERATOR, PUBLIC, SELF, UNRESTRICTED, WELCOME
 from campana.errors import ApiError, BadRequest, Conflict, Forbidden, NotFound
+from campana.operations import elastic_members
 from campana.operations.quotas import check, give_back, take
 from campana.operations.registry import operation
 from campana.store import bans, identities, memberships
@@ -42,9 +53,6 @@ def existing_member(call: Call, member_arn: str) -> identities.Identity:
 
 def _join(call: Call, member_arn: str, type: str) -> Membership:
     """Make the membership, without an event. Raises what keeps this member out, before it has written anything."""
-    existing_member(call, member_arn)
-    if bans.find(call.tx, call.channel.arn, member_arn) is not None:
-        raise Forbidden
     if memberships.find(call.tx, call.channel.arn, member_arn) is not None:
         raise Conflict("The user or bot is a member of the channel already.")
     check(call, call.channel.arn, "memberships")
@@ -56,7 +64,15 @@ def _join(call: Call, member_arn: str, type: str) -> Membership:
     return membership
 
 
+def _check_member(call: Call, member_arn: str) -> None:
+    existing_member(call, member_arn)
+    if bans.find(call.tx, call.channel.arn, member_arn) is not None:
+        raise Forbidden
+
+
 def _check_type(call: Call, type: str) -> None:
+    if type == "HIDDEN":
+        call.require_not_elastic()
     if type == "HIDDEN" and not (call.is_admin or call.is_moderator):
         raise Forbidden
 
@@ -66,9 +82,18 @@ def create_channel_membership(call: Call, request: CreateChannelMembershipReques
     """Add a user or bot. Anybody may join a PUBLIC channel; only moderators and admins make HIDDEN members."""
     type = request.type or ChannelMembershipType.DEFAULT
     _check_type(call, type)
-    membership = _join(call, request.member_arn, type)
-    events.publish_membership(call, events.CREATE_CHANNEL_MEMBERSHIP, membership)
-    return CreateChannelMembershipResponse(channel_arn=call.channel.arn, member=call.identity(request.member_arn))
+    _check_member(call, request.member_arn)
+    if call.channel.elastic is None:
+        assert call.sub_channel_id == ""
+        membership = _join(call, request.member_arn, type)
+        events.publish_membership(call, events.CREATE_CHANNEL_MEMBERSHIP, membership)
+    else:
+        membership = elastic_members.join(call, request.member_arn, request.sub_channel_id)
+    return CreateChannelMembershipResponse(
+        channel_arn=call.channel.arn,
+        member=call.identity(request.member_arn),
+        sub_channel_id=membership.sub_channel_id or None,
+    )
 
 
 @operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}, {MEMBER, UNRESTRICTED}])
@@ -78,18 +103,24 @@ def batch_create_channel_membership(
     """Add up to 100; those who can't be added are listed with the reason, and the others are added all the same."""
     type = request.type or ChannelMembershipType.DEFAULT
     _check_type(call, type)
+    elastic = call.channel.elastic is not None
+    assert elastic or call.sub_channel_id == ""
     joined: list[Membership] = []
     errors: list[BatchCreateChannelMembershipError] = []
     for member_arn in dict.fromkeys(request.member_arns):
         try:
-            joined.append(_join(call, member_arn, type))
+            _check_member(call, member_arn)
+            if elastic:
+                joined.append(elastic_members.join(call, member_arn, request.sub_channel_id))
+            else:
+                joined.append(_join(call, member_arn, type))
         except ApiError as error:
             errors.append(
                 BatchCreateChannelMembershipError(
                     member_arn=member_arn, error_code=ErrorCode(error.code), error_message=error.message
                 )
             )
-    if joined:
+    if joined and not elastic:  # members of elastic channels have been announced one by one
         events.publish_memberships(call, joined)
     return BatchCreateChannelMembershipResponse(
         batch_channel_memberships=BatchChannelMemberships(
@@ -97,6 +128,7 @@ def batch_create_channel_membership(
             type=type,
             members=[call.identity(membership.member_arn) for membership in joined],
             channel_arn=call.channel.arn,
+            sub_channel_id=request.sub_channel_id,
         ),
         errors=errors,
     )
@@ -107,7 +139,7 @@ def describe_channel_membership(
     call: Call, request: DescribeChannelMembershipRequest
 ) -> DescribeChannelMembershipResponse:
     """One member. A HIDDEN one is found by admins, moderators and itself only."""
-    row = memberships.find(call.tx, call.channel.arn, request.member_arn, call.sub_channel_id)
+    row = _meant(call, request)
     seen = row is not None and (
         row.type != "HIDDEN" or row.member_arn == call.bearer.arn or call.is_moderator or call.is_admin
     )
@@ -121,7 +153,7 @@ def list_channel_memberships(call: Call, request: ListChannelMembershipsRequest)
     """The members of one type, DEFAULT if none is named; HIDDEN ones for moderators and admins only."""
     type = request.type or ChannelMembershipType.DEFAULT
     _check_type(call, type)
-    page = memberships.page_by_type(call.tx, call.channel.arn, call.sub_channel_id, type, call.after, call.limit)
+    page = memberships.page_by_type(call.tx, call.channel.arn, _sub_channel_meant(call), type, call.after, call.limit)
     call.look_up(row.member_arn for row in page.rows)
     return ListChannelMembershipsResponse(
         channel_arn=call.channel.arn,
@@ -130,19 +162,44 @@ def list_channel_memberships(call: Call, request: ListChannelMembershipsRequest)
     )
 
 
+def _meant(call: Call, request: DescribeChannelMembershipRequest) -> Membership | None:
+    """The membership that is asked for. In an elastic channel, admins, moderators and the member need not know the
+    sub-channel: then it is the member's oldest."""
+    anywhere = call.is_admin or call.is_moderator or request.member_arn == call.bearer.arn
+    if call.channel.elastic is not None and request.sub_channel_id is None and anywhere:
+        return next(iter(memberships.of_member(call.tx, call.channel.arn, request.member_arn)), None)
+    return memberships.find(call.tx, call.channel.arn, request.member_arn, _sub_channel_meant(call))
+
+
+def _sub_channel_meant(call: Call) -> str:
+    """The request's sub-channel, '' outside elastic channels. A regular member need not name the own one."""
+    named = getattr(call.request, "sub_channel_id", None) is not None
+    regular = call.channel.elastic is not None and not (call.is_admin or call.is_moderator)
+    if regular and not named and call.membership is not None:
+        return call.membership.sub_channel_id
+    return call.sub_channel_id
+
+
 @operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}, {MEMBER, SELF}])
 def delete_channel_membership(call: Call, request: DeleteChannelMembershipRequest) -> None:
-    """Leave, or be removed. No member: nothing changes."""
-    row = memberships.find(call.tx, call.channel.arn, request.member_arn, call.sub_channel_id)
-    if row is not None:
-        leave(call, row)
+    """Leave, or be removed; a moderator of an elastic channel from one sub-channel or all. No member: nothing
+    changes."""
+    named = request.sub_channel_id
+    if named is not None and not elastic_members.is_moderator(call, call.channel.arn, request.member_arn):
+        raise BadRequest("SubChannelId is for moderators: members of elastic channels have one membership.")
+    for row in memberships.of_member(call.tx, call.channel.arn, request.member_arn):
+        if named in (None, row.sub_channel_id):
+            leave(call, row)
 
 
 def leave(unit: UnitOfWork, membership: Membership) -> None:
     """End a membership and tell everybody concerned."""
     events.publish_membership(unit, events.DELETE_CHANNEL_MEMBERSHIP, membership)
     memberships.delete(unit.tx, membership.channel_arn, membership.member_arn, membership.sub_channel_id)
-    give_back(unit, membership.channel_arn, "memberships")
+    if membership.sub_channel_id:
+        elastic_members.left(unit, membership)
+    else:
+        give_back(unit, membership.channel_arn, "memberships")
     give_back(unit, membership.member_arn, "memberships of a user")
 
 
@@ -157,7 +214,7 @@ def describe_channel_membership_for_app_instance_user(
     return DescribeChannelMembershipForAppInstanceUserResponse(channel_membership=views.membership_of_user(row))
 
 
-@operation(on="app_instance_user_arn", allow=[{ADMIN}, {SELF}])
+@operation(on="app_instance_user_arn", allow=[{ADMIN}, {SELF}], iam=())
 def list_channel_memberships_for_app_instance_user(
     call: Call, request: ListChannelMembershipsForAppInstanceUserRequest
 ) -> ListChannelMembershipsForAppInstanceUserResponse:
@@ -168,4 +225,50 @@ def list_channel_memberships_for_app_instance_user(
     page = memberships.page_of_user(call.tx, user_arn, call.after, call.limit)
     return ListChannelMembershipsForAppInstanceUserResponse(
         channel_memberships=[views.membership_of_user(row) for row in page.rows], next_token=call.token(page)
+    )
+
+
+@operation(on="channel_arn", allow=[{MEMBER}])
+def update_channel_read_marker(call: Call, request: UpdateChannelReadMarkerRequest) -> UpdateChannelReadMarkerResponse:
+    """The bearer has read the channel up to now."""
+    call.require_not_elastic()
+    memberships.set_read_marker(call.tx, call.channel.arn, call.bearer.arn, call.now)
+    return UpdateChannelReadMarkerResponse(channel_arn=call.channel.arn)
+
+
+_preferences = msgspec.json.Decoder(ChannelMembershipPreferences)
+
+
+@operation(on="channel_arn", allow=[{MEMBER, SELF, WELCOME}])
+def put_channel_membership_preferences(
+    call: Call, request: PutChannelMembershipPreferencesRequest
+) -> PutChannelMembershipPreferencesResponse:
+    """What the bearer wants to be notified of; {} clears it. Nobody sets it for others."""
+    call.require_not_elastic()
+    push = request.preferences.push_notifications
+    if push is not None and push.allow_notifications == "FILTERED" and push.filter_rule is None:
+        raise BadRequest("FILTERED notifications need a FilterRule.")
+    if push is not None and push.filter_rule is not None:
+        try:
+            filter_rules.parse(push.filter_rule)
+        except filter_rules.NotARule as error:
+            raise BadRequest(f"The FilterRule is not valid: {error}") from None
+    kept = None if push is None else encode_rest(request.preferences).decode()
+    memberships.set_preferences(call.tx, call.channel.arn, call.bearer.arn, kept)
+    return PutChannelMembershipPreferencesResponse(
+        channel_arn=call.channel.arn, member=call.identity(call.bearer.arn), preferences=request.preferences
+    )
+
+
+@operation(on="channel_arn", allow=[{MEMBER, SELF, WELCOME}])
+def get_channel_membership_preferences(
+    call: Call, request: GetChannelMembershipPreferencesRequest
+) -> GetChannelMembershipPreferencesResponse:
+    """The bearer's own preferences; {} if none were set."""
+    call.require_not_elastic()
+    row = call.membership
+    assert row is not None
+    kept = ChannelMembershipPreferences() if row.preferences is None else _preferences.decode(row.preferences)
+    return GetChannelMembershipPreferencesResponse(
+        channel_arn=call.channel.arn, member=call.identity(call.bearer.arn), preferences=kept
     )

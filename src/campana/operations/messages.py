@@ -18,13 +18,14 @@ from campana.api.messaging import (
     UpdateChannelMessageRequest,
     UpdateChannelMessageResponse,
 )
-from campana.auth.roles import ADMIN, INVOLVED, MEMBER, MODERATOR, OWN, PUBLIC, SENT, VISIBLE, WELCOME
+from campana.auth.roles import ADMIN, INVOLVED, MEMBER, MODERATOR, OWN, PLAIN, PUBLIC, SENT, VISIBLE, WELCOME
 from campana.errors import BadRequest, Conflict, Forbidden, NotFound
 from campana.flows import execution
 from campana.flows.revision import TOO_LONG, Revision, attributes_json, check_standard_sizes, push_json
 from campana.operations.registry import operation
 from campana.store import channel_flows, executions, memberships, messages
 from campana.store.channel_flows import ChannelFlow
+from campana.store.database import Tx
 from campana.store.messages import Message
 from campana.unit_of_work import Call
 
@@ -91,27 +92,27 @@ def send_channel_message(call: Call, request: SendChannelMessageRequest) -> Send
     )
 
 
-@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}, {MEMBER}, {PUBLIC, WELCOME}])
+@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}, {MEMBER}, {PUBLIC, WELCOME, PLAIN}])
 def get_channel_message(call: Call, request: GetChannelMessageRequest) -> GetChannelMessageResponse:
     """One message. While it is in processing, nobody but its sender sees it, admins included."""
     message = call.message
     if message is None or (message.involved is not None and call.bearer.arn not in message.involved):
         raise NotFound("There is no such message.")
-    shown = _as_seen_by(call, message)
+    shown = _as_seen_by(call.tx, call.bearer.arn, message)
     if shown is None:
         raise Forbidden
     return GetChannelMessageResponse(channel_message=views.message(call, shown))
 
 
-def _as_seen_by(call: Call, message: Message) -> Message | None:
+def _as_seen_by(tx: Tx, reader_arn: str, message: Message) -> Message | None:
     """Others see what was sent; the sender sees a proposed edit, and what is pending or failed."""
-    if message.sender_arn == call.bearer.arn:
-        pending = execution.find_pending(call.tx, message.id)
+    if message.sender_arn == reader_arn:
+        pending = execution.find_pending(tx, message.id)
         return message if pending is None else execution.as_proposed(pending, message)
     return message if message.status == "SENT" else None
 
 
-@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}, {MEMBER}, {PUBLIC, WELCOME}])
+@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}, {MEMBER}, {PUBLIC, WELCOME, PLAIN}])
 def list_channel_messages(call: Call, request: ListChannelMessagesRequest) -> ListChannelMessagesResponse:
     """Persistent messages, newest first unless asked otherwise. What the bearer may not see is skipped, so a page
     may be shorter than asked for although there are more."""
@@ -119,27 +120,29 @@ def list_channel_messages(call: Call, request: ListChannelMessagesRequest) -> Li
         call.tx,
         call.channel.arn,
         call.sub_channel_id,
-        not_before=0 if request.not_before is None else request.not_before.ms,
+        not_before=max(call.oldest_kept, 0 if request.not_before is None else request.not_before.ms),
         not_after=_FAR_FUTURE_MS if request.not_after is None else request.not_after.ms,
         descending=request.sort_order != "ASCENDING",
         after=call.after,
         limit=call.limit,
     )
-    shown = [seen for row in page.rows if (seen := _as_listed_for(call, row)) is not None]
+    shown = [seen for row in page.rows if (seen := as_listed_for(call.tx, call.bearer.arn, row)) is not None]
     call.look_up(row.sender_arn for row in shown)
     return ListChannelMessagesResponse(
         channel_arn=call.channel.arn,
         channel_messages=[views.message_summary(call, row) for row in shown],
         next_token=call.token(page),
+        sub_channel_id=call.sub_channel_id or None,
     )
 
 
-def _as_listed_for(call: Call, message: Message) -> Message | None:
+def as_listed_for(tx: Tx, reader_arn: str, message: Message) -> Message | None:
+    """The message as it stands in a list for this user or bot; None: not at all."""
     if message.persistence != "PERSISTENT":
         return None
-    if message.involved is not None and call.bearer.arn not in message.involved:
+    if message.involved is not None and reader_arn not in message.involved:
         return None
-    return _as_seen_by(call, message)
+    return _as_seen_by(tx, reader_arn, message)
 
 
 @operation(on="channel_arn", allow=[{OWN}])

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+import msgspec
+
 from campana.api.base import Route, Shape
 from campana.api.routes import BY_OPERATION
 from campana.auth.roles import Rows
@@ -25,6 +27,8 @@ class Operation:
     on: str | None
     """The request's field that holds the resource the call is about; its row is locked for writing calls."""
     allow: Rows
+    iam: tuple[str, ...]
+    """The request's fields whose ARNs policies are matched against, beside the bearer's; all are required members."""
     reads: bool
     """Whether it runs in a transaction that only reads."""
     prepare: Prepare | None
@@ -38,13 +42,20 @@ OPERATIONS: Final[dict[str, Operation]] = {}
 
 
 def operation(
-    *, on: str | None, allow: Rows | list[set[Any]], reads: bool | None = None, prepare: Prepare | None = None
+    *,
+    on: str | None,
+    allow: Rows | list[set[Any]],
+    iam: tuple[str, ...] | None = None,
+    reads: bool | None = None,
+    prepare: Prepare | None = None,
 ) -> Callable[[F], F]:
     """Declare the function below as the operation of its name.
 
-    `allow`: who may call, as rows of facts (auth/roles.py). `reads`: by default whether the method is GET.
+    `allow`: who may call, as rows of facts (auth/roles.py). `iam`: by default `on`; an empty one without a bearer
+    stands for the resource `*`. `reads`: by default whether the method is GET.
     Raises TypeError at import if name or annotations disagree with the contract.
     """
+    matched = iam if iam is not None else () if on is None else (on,)
 
     def register(function: F) -> F:
         name = "".join(word.capitalize() for word in function.__name__.split("_"))
@@ -57,11 +68,15 @@ def operation(
             raise TypeError(f"{function.__name__}: the shapes of {name} are {route.request} and {route.response}")
         if on is not None and on not in route.request.__struct_fields__:
             raise TypeError(f"{function.__name__}: {name} has no member {on}")
+        required = {field.name for field in msgspec.structs.fields(route.request) if field.required}
+        if not required.issuperset(matched):  # what may be left out would not be authorised
+            raise TypeError(f"{function.__name__}: not all of {matched} are required members of {name}")
         OPERATIONS[name] = Operation(
             route=route,
             run=function,
             on=on,
             allow=tuple(frozenset(row) for row in allow),
+            iam=matched,
             reads=route.method == "GET" if reads is None else reads,
             prepare=prepare,
         )

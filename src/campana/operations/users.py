@@ -10,23 +10,29 @@ from campana.api.identity import (
     DeleteAppInstanceUserRequest,
     DescribeAppInstanceUserRequest,
     DescribeAppInstanceUserResponse,
+    ExpirationCriterion,
+    ExpirationSettings,
     ListAppInstanceUsersRequest,
     ListAppInstanceUsersResponse,
+    PutAppInstanceUserExpirationSettingsRequest,
+    PutAppInstanceUserExpirationSettingsResponse,
     UpdateAppInstanceUserRequest,
     UpdateAppInstanceUserResponse,
 )
 from campana.auth.roles import POLICY_ONLY
-from campana.errors import Conflict, Forbidden, NotBuilt
-from campana.operations import app_instances
+from campana.errors import Conflict, Forbidden
+from campana.operations import app_instances, tagging
+from campana.operations.expiration import expires_at
 from campana.operations.quotas import give_back, take
 from campana.operations.registry import operation
-from campana.store import admins, deletions, identities
-from campana.unit_of_work import Call
+from campana.store import admins, deletions, endpoints, identities, tags
+from campana.unit_of_work import Call, UnitOfWork
 
 FORBIDDEN = 4003  # WebSocket close code (spec/realtime.md §3)
 
 
-def _existing(call: Call, user_arn: str) -> identities.Identity:
+def existing(call: Call, user_arn: str) -> identities.Identity:
+    """The live user; Forbidden if there is none in the caller's account."""
     found = identities.find(call.tx, user_arn)
     if found is None or found.kind != arn.Kind.USER:
         raise Forbidden
@@ -34,15 +40,14 @@ def _existing(call: Call, user_arn: str) -> identities.Identity:
     return found
 
 
-@operation(on="app_instance_arn", allow=POLICY_ONLY)
+@operation(on="app_instance_arn", allow=POLICY_ONLY, iam=())
 def create_app_instance_user(call: Call, request: CreateAppInstanceUserRequest) -> CreateAppInstanceUserResponse:
     """Make a user with an id of the application's choice."""
-    if request.tags is not None or request.expiration_settings is not None:
-        raise NotBuilt("Tags and ExpirationSettings are not built yet.")
     app_instances.existing(call, request.app_instance_arn)
     user_arn = arn.within(request.app_instance_arn, arn.Kind.USER, request.app_instance_user_id)
     if deletions.find(call.tx, user_arn) is not None:
         raise Conflict("A user with this AppInstanceUserId is still being deleted.")
+    expiration = request.expiration_settings
     fresh = identities.insert(
         call.tx,
         identities.Identity(
@@ -54,18 +59,22 @@ def create_app_instance_user(call: Call, request: CreateAppInstanceUserRequest) 
             created_at=call.now,
             updated_at=call.now,
             deleted_at=None,
+            expiration_days=expiration.expiration_days if expiration else None,
+            expiration_criterion=expiration.expiration_criterion.value if expiration else None,
+            expires_at=expires_at(expiration, created_at=call.now),
         ),
     )
     if not fresh:
         raise Conflict("A user with this AppInstanceUserId exists already.")
     take(call, request.app_instance_arn, "users")
+    tagging.put(call, user_arn, request.tags)
     return CreateAppInstanceUserResponse(app_instance_user_arn=user_arn)
 
 
 @operation(on="app_instance_user_arn", allow=POLICY_ONLY)
 def describe_app_instance_user(call: Call, request: DescribeAppInstanceUserRequest) -> DescribeAppInstanceUserResponse:
     """All about a user."""
-    row = _existing(call, request.app_instance_user_arn)
+    row = existing(call, request.app_instance_user_arn)
     return DescribeAppInstanceUserResponse(
         app_instance_user=AppInstanceUser(
             app_instance_user_arn=row.arn,
@@ -73,14 +82,40 @@ def describe_app_instance_user(call: Call, request: DescribeAppInstanceUserReque
             metadata=row.metadata,
             created_timestamp=Timestamp(row.created_at),
             last_updated_timestamp=Timestamp(row.updated_at),
+            expiration_settings=_expiration(row),
         )
     )
+
+
+def _expiration(row: identities.Identity) -> ExpirationSettings | None:
+    if row.expiration_days is None or row.expiration_criterion is None:
+        return None
+    return ExpirationSettings(
+        expiration_days=row.expiration_days, expiration_criterion=ExpirationCriterion(row.expiration_criterion)
+    )
+
+
+@operation(on="app_instance_user_arn", allow=POLICY_ONLY)
+def put_app_instance_user_expiration_settings(
+    call: Call, request: PutAppInstanceUserExpirationSettingsRequest
+) -> PutAppInstanceUserExpirationSettingsResponse:
+    """Let the user expire, or, without settings, live on."""
+    row = existing(call, request.app_instance_user_arn)
+    settings = request.expiration_settings
+    identities.set_expiration(
+        call.tx,
+        row.arn,
+        days=settings.expiration_days if settings else None,
+        criterion=settings.expiration_criterion.value if settings else None,
+        expires_at=expires_at(settings, created_at=row.created_at),
+    )
+    return PutAppInstanceUserExpirationSettingsResponse(app_instance_user_arn=row.arn, expiration_settings=settings)
 
 
 @operation(on="app_instance_user_arn", allow=POLICY_ONLY)
 def update_app_instance_user(call: Call, request: UpdateAppInstanceUserRequest) -> UpdateAppInstanceUserResponse:
     """Replace name and metadata; the new name shows everywhere at once."""
-    row = _existing(call, request.app_instance_user_arn)
+    row = existing(call, request.app_instance_user_arn)
     identities.update(call.tx, row.arn, name=request.name, metadata=request.metadata or None, at=call.now)
     return UpdateAppInstanceUserResponse(app_instance_user_arn=row.arn)
 
@@ -88,13 +123,19 @@ def update_app_instance_user(call: Call, request: UpdateAppInstanceUserRequest) 
 @operation(on="app_instance_user_arn", allow=POLICY_ONLY)
 def delete_app_instance_user(call: Call, request: DeleteAppInstanceUserRequest) -> None:
     """The user can do nothing from now on, and live sessions close; memberships and roles go in the background."""
-    row = _existing(call, request.app_instance_user_arn)
-    identities.delete(call.tx, row.arn, call.now)
-    give_back(call, row.app_instance_arn, "users")
-    if admins.delete(call.tx, row.app_instance_arn, row.arn):
-        give_back(call, row.app_instance_arn, "admins")
-    deletions.add(call.tx, row.arn, call.now)
-    events.close_sessions(call, row.arn, FORBIDDEN)
+    delete(call, existing(call, request.app_instance_user_arn))
+
+
+def delete(unit: UnitOfWork, row: identities.Identity) -> None:
+    """The same without a call: also what happens to a user whose time is over."""
+    identities.delete(unit.tx, row.arn, unit.now)
+    endpoints.delete_all(unit.tx, row.arn)
+    tags.delete_all(unit.tx, row.arn)
+    give_back(unit, row.app_instance_arn, "users")
+    if admins.delete(unit.tx, row.app_instance_arn, row.arn):
+        give_back(unit, row.app_instance_arn, "admins")
+    deletions.add(unit.tx, row.arn, unit.now)
+    events.close_sessions(unit, row.arn, FORBIDDEN)
 
 
 @operation(on="app_instance_arn", allow=POLICY_ONLY)

@@ -1,13 +1,20 @@
 """Composition: builds everything once, starts and stops the workers. The only place where parts meet."""
 
 import asyncio
+import hashlib
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from campana import log, operations
-from campana.auth.caller import AccessKey, KeyRing
+from campana.auth import policy
+from campana.auth.caller import ACCESS_KEYS, KeyRing, Known, functions, root
+from campana.auth.sealing import Sealer
+from campana.auth.session_token import SessionTokens
+from campana.auth.sts import Sts, role_arn, role_id
+from campana.auth.web_identity import Provider
 from campana.clock import Clock, Ids, SystemClock
 from campana.delivery.hub import Hub
 from campana.delivery.journal_reader import JournalReader
@@ -19,19 +26,26 @@ from campana.processors.targets import Targets
 from campana.server import data_folder, tls
 from campana.server.asgi import Front
 from campana.server.authentication import Authentication
+from campana.server.authorisation import Authorisation
 from campana.server.connect import Judge
 from campana.server.connection import Bounds
 from campana.server.cors import Cors
 from campana.server.dispatch import Dispatcher
 from campana.server.front import HttpFront, tls_context
+from campana.server.jwks import Jwks
+from campana.server.sts import StsFront, is_for_sts
 from campana.server.websocket import Socket, SocketBounds, Sockets, text_frame
 from campana.settings import AuthMode, Settings, SetupError
 from campana.store import migrate, secrets
+from campana.store.database import Tx
+from campana.store.keys import Role
 from campana.store.sqlite import CannotOpen, SqliteDatabase
 from campana.store.topics import Entry
 from campana.sweeper import Sweeper
 from campana.unit_of_work import Units
-from campana.wire.http import HttpRequest
+from campana.wire.http import HttpRequest, HttpResponse
+
+T = TypeVar("T")
 
 assert operations  # importing them fills the registry
 
@@ -47,25 +61,27 @@ class Server:
         self._settings = settings
         folder = settings.server.data_dir
         self._tls = tls.files(settings.server, clock.now(), ids)
-        root = data_folder.root_credentials(folder, environment, ids)
+        root_key = data_folder.root_credentials(folder, environment, ids)
+        secrets_key = data_folder.secrets_key(folder, environment, ids)
         self._functions_key = data_folder.function_credentials(folder, ids)
         self._db = _opened(settings, clock)
         page_key = self._db.write_now(lambda tx: secrets.get_or_make(tx, "page tokens", ids.token())).encode()
         account = settings.account.account_id
+        over_tls = self._tls is not None
+        tokens = SessionTokens(secrets_key, ids)
         keys = KeyRing(
             account,
-            {
-                root.access_key_id: AccessKey(
-                    root.access_key_id, root.secret_access_key, f"arn:aws:iam::{account}:root"
-                ),
-                self._functions_key.access_key_id: AccessKey(
-                    self._functions_key.access_key_id,
-                    self._functions_key.secret_access_key,
-                    f"arn:aws:iam::{account}:user/campana-functions",
-                ),
-            },
+            [
+                Known(root(root_key.access_key_id, account), root_key.secret_access_key),
+                Known(functions(self._functions_key.access_key_id, account), self._functions_key.secret_access_key),
+            ],
+            roles=_roles(settings),
+            sealer=Sealer(secrets_key, ACCESS_KEYS, ids),
+            tokens=tokens,
+            look_up=self._look_up,
         )
-        authentication = Authentication(settings, keys, clock, over_tls=self._tls is not None)
+        authentication = Authentication(settings, keys, clock, over_tls)
+        authorisation = Authorisation(self._look_up, clock, over_tls)
         units = Units(clock, ids, settings)
         notifier = MemoryNotifier()
         self._notifier = notifier
@@ -75,12 +91,19 @@ class Server:
             self._reader,
             clock,
             text_frame,
-            Judge(self._db, authentication),
+            Judge(self._db, authentication, authorisation),
             connections_per_user=settings.sessions.connections_per_user,
         )
-        dispatcher = Dispatcher(self._db, clock, ids, settings, authentication, page_key)
+        self._dispatcher = Dispatcher(self._db, clock, ids, settings, authentication, authorisation, page_key)
+        self._sts = StsFront(
+            Sts(account, settings.account.partition, tokens),
+            authentication,
+            {each.issuer: (Provider(each.issuer, each.audiences), Jwks(each.jwks, clock)) for each in settings.oidc},
+            clock,
+            over_tls,
+        )
         self._ready = False
-        front = Front(dispatcher.handle, ids=ids, cors=Cors(settings.server.cors_origins), ready=lambda: self._ready)
+        front = Front(self._handle, ids=ids, cors=Cors(settings.server.cors_origins), ready=lambda: self._ready)
         self._sockets = Sockets(
             self._open_session,
             bounds=SocketBounds(
@@ -110,6 +133,15 @@ class Server:
     def url(self) -> str:
         """Where it listens."""
         return self._http.url
+
+    async def _handle(self, request: HttpRequest, request_id: str) -> HttpResponse:
+        if is_for_sts(request):
+            return await self._sts.handle(request, request_id)
+        return await self._dispatcher.handle(request, request_id)
+
+    async def _look_up(self, work: Callable[[Tx], T], /) -> T:
+        """On the loop's own thread: readers of SQLite never wait, and another thread is further than the row."""
+        return self._db.read_now(work)
 
     async def start(self) -> None:
         """Listen and start the workers; raises SetupError."""
@@ -209,6 +241,22 @@ def _opened(settings: Settings, clock: Clock) -> SqliteDatabase:
     for name in applied:
         log.info("store.migrated", migration=name)
     return db
+
+
+def _roles(settings: Settings) -> dict[str, Role]:
+    """The roles of the settings by ARN; raises SetupError for one whose policies are none."""
+    roles = {}
+    for each in settings.roles:
+        arn = role_arn(settings.account.partition, settings.account.account_id, each.name)
+        document = each.policy.text if each.policy else ""
+        try:
+            policy.parse_trust(each.trust.text)
+            if document:
+                policy.parse(document)
+        except policy.PolicyError as error:
+            raise SetupError(f"the policies of the role {each.name} cannot be used: {error}") from None
+        roles[arn] = Role(arn, role_id(hashlib.sha256(arn.encode()).hexdigest()), each.trust.text, document, 0)
+    return roles
 
 
 def _log_function_line(line: FunctionLine) -> None:

@@ -51,6 +51,7 @@ class Front:
                 scope["query_string"].decode("latin-1"),
                 headers,
                 body,
+                (scope.get("client") or ("",))[0],
             )
             response = await self._answer(request, request_id)
         except asyncio.CancelledError:

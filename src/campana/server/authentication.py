@@ -6,7 +6,7 @@ from campana.auth import sigv4
 from campana.auth.caller import Caller, KeyRing
 from campana.auth.sigv4 import BadSignature, Reason
 from campana.clock import Clock
-from campana.errors import InvalidSignature, MissingAuthenticationToken, UnrecognizedClient
+from campana.errors import InvalidSignature, MissingAuthenticationToken
 from campana.settings import AuthMode, Settings
 from campana.wire.http import HttpRequest
 
@@ -22,36 +22,38 @@ class Authentication:
     clock: Clock
     over_tls: bool
 
-    def caller(self, request: HttpRequest, *, expires_max_s: int = sigv4.EXPIRES_MAX_S) -> Caller:
-        """Who calls. Raises MissingAuthenticationToken, UnrecognizedClient or InvalidSignature."""
+    async def caller(
+        self, request: HttpRequest, *, service: str = "chime", expires_max_s: int = sigv4.EXPIRES_MAX_S
+    ) -> Caller:
+        """Who calls. Raises MissingAuthenticationToken, UnrecognizedClient, ExpiredToken or InvalidSignature."""
         try:
             signed = sigv4.claims(request.method, request.raw_path, request.raw_query, request.headers)
         except BadSignature as error:
             if self.settings.auth.mode is AuthMode.NONE:
-                return self.keys.caller(ANYBODY)
+                return self.keys.believed(ANYBODY)
             if error.reason is Reason.MISSING:
                 raise MissingAuthenticationToken(error.message) from None
             raise InvalidSignature(error.message) from None
         if self.settings.auth.mode is AuthMode.NONE:
-            return self.keys.caller(signed.access_key_id)
-        secret = self.keys.secret_of(signed.access_key_id)
-        if secret is None or signed.session_token is not None:  # none of these keys is a temporary one
-            raise UnrecognizedClient("The security token included in the request is invalid.")
+            return self.keys.believed(signed.access_key_id)
+        now = self.clock.now()
+        known = await self.keys.find(signed.access_key_id, signed.session_token, now)
         try:
             sigv4.verify(
                 signed,
-                secret=secret,
+                secret=known.secret,
                 method=request.method,
                 raw_path=request.raw_path,
                 raw_query=request.raw_query,
                 headers=request.headers,
                 body=request.body,
-                now=self.clock.now(),
+                now=now,
                 skew_ms=self.settings.auth.clock_skew_s * 1000,
+                service=(service,),
                 region=self.settings.account.region if self.settings.auth.strict_region else None,
                 expires_max_s=expires_max_s,
                 unsigned_payload_allowed=self.over_tls,
             )
         except BadSignature as error:
             raise InvalidSignature(error.message) from None
-        return self.keys.caller(signed.access_key_id)
+        return known.caller

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from campana import arn, limits
 from campana.auth import sigv4
 from campana.delivery.session import Admitted, Refusal
-from campana.errors import ApiError
+from campana.errors import AccessDenied, ApiError
 from campana.server.authentication import Authentication
+from campana.server.authorisation import Authorisation
 from campana.settings import AuthMode
 from campana.store import identities
 from campana.store.database import Database
@@ -23,6 +24,7 @@ class Judge:
 
     db: Database
     authentication: Authentication
+    authorisation: Authorisation
 
     async def __call__(self, request: HttpRequest) -> Admitted | Refusal:
         """Admitted with user and session id, or a refusal with close code 4401 or 4003."""
@@ -30,7 +32,7 @@ class Judge:
             parameters = dict(router.query_pairs(request.raw_query))
             if "X-Amz-Signature" not in parameters and self.authentication.settings.auth.mode is not AuthMode.NONE:
                 return Refusal(NOT_AUTHORISED, "The URL is not signed")
-            self.authentication.caller(request, expires_max_s=sigv4.WEBSOCKET_EXPIRES_MAX_S)
+            caller = await self.authentication.caller(request, expires_max_s=sigv4.WEBSOCKET_EXPIRES_MAX_S)
         except ApiError as error:
             return Refusal(NOT_AUTHORISED, error.name)
         user_arn = parameters.get("userArn", "")
@@ -41,6 +43,10 @@ class Judge:
             named = arn.parse(user_arn)
         except arn.NotAnArn:
             return Refusal(FORBIDDEN, "userArn is not the ARN of a user")
+        try:
+            await self.authorisation.require_connect(caller, user_arn, request.peer)
+        except AccessDenied:
+            return Refusal(FORBIDDEN, "The policies of the credentials do not allow chime:Connect as this user")
         if named.kind is not arn.Kind.USER or await self.db.peek(identities.find, user_arn) is None:
             return Refusal(FORBIDDEN, "There is no such user")
-        return Admitted(user_arn, session_id)
+        return Admitted(user_arn, session_id, caller.expires_at)

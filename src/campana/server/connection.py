@@ -303,7 +303,8 @@ class Connection(HttpToolsProtocol):
         self.connections.discard(self)
         self._left()
         transport.write(accepted[:-2] + b"x-amzn-requestid: " + self._front.ids.uuid().encode() + b"\r\n\r\n")
-        request = HttpRequest(self.scope["method"], raw_path, raw_query, header_map(headers), b"")
+        peer = (self.scope.get("client") or ("",))[0]
+        request = HttpRequest(self.scope["method"], raw_path, raw_query, header_map(headers), b"", peer)
         socket = self._sockets.open(transport, request)
         if rest:
             socket.data_received(rest)

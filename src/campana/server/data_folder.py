@@ -1,10 +1,11 @@
-"""The data folder: whose it is, and the root key pair kept in it.
+"""The data folder: whose it is, and the root key pair and the key of secrets kept in it.
 
-One server at a time holds the folder. Reading the key pair needs no hold, so `campana credentials` works beside a
-running server.
+One server at a time holds the folder. Reading keys needs no hold, so `campana credentials` and `campana keys` work
+beside a running server.
 """
 
 import fcntl
+import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,9 @@ CREDENTIALS_FILE = "root-credentials.json"
 FUNCTION_CREDENTIALS_FILE = "function-credentials.json"
 ACCESS_KEY_ID_VARIABLE = "CAMPANA_ROOT_ACCESS_KEY_ID"
 SECRET_ACCESS_KEY_VARIABLE = "CAMPANA_ROOT_SECRET_ACCESS_KEY"
+SECRETS_KEY_FILE = "secrets.key"
+SECRETS_KEY_VARIABLE = "CAMPANA_SECRETS_KEY"
+SECRETS_KEY_CHARACTERS_MIN = 32
 
 # An access key id stands between slashes in a signature's scope.
 _ACCESS_KEY_ID = re.compile(r"\A[A-Za-z0-9_-]{3,128}\Z")
@@ -81,6 +85,29 @@ def root_credentials(folder: Path, environment: Mapping[str, str], ids: Ids) -> 
 def function_credentials(folder: Path, ids: Ids) -> KeyPair:
     """The key pair that local functions call back with: the folder's, made now if there is none."""
     return _kept(folder / FUNCTION_CREDENTIALS_FILE, "CAMPFN", ids)
+
+
+def secrets_key(folder: Path, environment: Mapping[str, str], ids: Ids) -> bytes:
+    """The key that seals stored secrets and session tokens: of the environment, else the folder's, made if missing.
+
+    Without it the access keys in the database are lost. Raises `SettingsError`, `DataFolderError`.
+    """
+    if text := environment.get(SECRETS_KEY_VARIABLE, ""):
+        if len(text) < SECRETS_KEY_CHARACTERS_MIN:
+            expected = f"Expected at least {SECRETS_KEY_CHARACTERS_MIN} random characters."
+            raise SettingsError([Problem(SECRETS_KEY_VARIABLE, "environment", expected)])
+        return hashlib.sha256(text.encode()).digest()
+    file = folder / SECRETS_KEY_FILE
+    try:
+        with suppress(FileExistsError):
+            if not file.exists():
+                write_private(file, ids.token(64).encode() + b"\n", replace=False)
+        content = file.read_bytes().strip()
+    except OSError as error:
+        raise DataFolderError(f"the key in {file} cannot be read or written: {error.strerror}") from None
+    if len(content) < SECRETS_KEY_CHARACTERS_MIN:
+        raise DataFolderError(f"{file} holds no key; restore it: without it stored access keys cannot be used")
+    return hashlib.sha256(content).digest()
 
 
 def _kept(file: Path, prefix: str, ids: Ids) -> KeyPair:

@@ -1,4 +1,4 @@
-"""The one path of every call: route, signature, shape, transaction, answer.
+"""The one path of every call: route, signature, policies, shape, transaction, answer.
 
 The order of refusals is the order of the steps here and nowhere else (spec/api.md §1.1).
 """
@@ -16,6 +16,7 @@ from campana.errors import ApiError, Conflict, NotBuilt, ServiceFailure
 from campana.limits import IDEMPOTENCY_MS
 from campana.operations.registry import OPERATIONS, Operation
 from campana.server.authentication import Authentication
+from campana.server.authorisation import Authorisation
 from campana.settings import Settings
 from campana.store import idempotency
 from campana.store.database import Database, Tx
@@ -28,13 +29,21 @@ class Dispatcher:
     """Answers API requests."""
 
     def __init__(
-        self, db: Database, clock: Clock, ids: Ids, settings: Settings, authentication: Authentication, page_key: bytes
+        self,
+        db: Database,
+        clock: Clock,
+        ids: Ids,
+        settings: Settings,
+        authentication: Authentication,
+        authorisation: Authorisation,
+        page_key: bytes,
     ) -> None:
         self._db = db
         self._clock = clock
         self._ids = ids
         self._settings = settings
         self._authentication = authentication
+        self._authorisation = authorisation
         self._page_key = page_key
 
     async def handle(self, request: HttpRequest, request_id: str) -> HttpResponse:
@@ -43,11 +52,13 @@ class Dispatcher:
         try:
             route, labels, query = router.match(request.method, request.raw_path, request.raw_query)
             operation_name = route.operation
-            caller = self._authentication.caller(request)
+            caller = await self._authentication.caller(request)
             operation = OPERATIONS.get(operation_name)
             if operation is None:
                 raise NotBuilt(f"{operation_name} is not built yet (docs/reference/operations.md).")
-            shape = codec.decode(route, labels, query, request.headers, request.body)
+            members = codec.gather(route, labels, query, request.headers, request.body)
+            await self._authorisation.require(caller, operation, members, request.peer)
+            shape = codec.typed(route, members)
             response = await self._perform(operation, shape, caller, request.headers.get("host", ""))
             return codec.respond(route, response)
         except ApiError as error:

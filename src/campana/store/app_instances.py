@@ -10,6 +10,9 @@ class AppInstance(Row, frozen=True):
     metadata: str | None
     created_at: int
     updated_at: int
+    retention_days: int | None = None
+    retention_deletes_from: int | None = None
+    """When deletion for good begins, after the days of grace."""
 
 
 def find(tx: Tx, arn: str) -> AppInstance | None:
@@ -36,6 +39,24 @@ def update(tx: Tx, arn: str, *, name: str, metadata: str | None, at: int) -> Non
         name=name,
         metadata=metadata,
         at=at,
+    )
+
+
+def set_retention(tx: Tx, arn: str, *, days: int | None, deletes_from: int | None) -> None:
+    tx.run(
+        "UPDATE app_instances SET retention_days = :days, retention_deletes_from = :deletes_from WHERE arn = :arn",
+        arn=arn,
+        days=days,
+        deletes_from=deletes_from,
+    )
+
+
+def retaining(tx: Tx, now: int) -> list[AppInstance]:
+    """Those whose old messages may be deleted for good by now."""
+    return tx.all(
+        AppInstance,
+        "SELECT * FROM app_instances WHERE retention_days IS NOT NULL AND retention_deletes_from <= :now",
+        now=now,
     )
 
 

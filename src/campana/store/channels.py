@@ -15,6 +15,24 @@ class Channel(Row, frozen=True):
     updated_at: int
     last_message_at: int | None
     channel_flow_arn: str | None
+    elastic: str | None = None
+    """JSON of an ElasticChannelConfiguration; None: an ordinary channel."""
+    expiration_days: int | None = None
+    expiration_criterion: str | None = None
+    expires_at: int | None = None
+    """When to look whether it has expired; for one that expires by its last message a lower bound."""
+
+
+class Listed(Row, frozen=True):
+    """What a channel's summary needs, and the time of what it is listed by: a membership, a moderator's role."""
+
+    created_at: int
+    channel_arn: str
+    name: str
+    mode: str
+    privacy: str
+    metadata: str | None
+    last_message_at: int | None
 
 
 def find(tx: Tx, arn: str) -> Channel | None:
@@ -27,8 +45,10 @@ def insert(tx: Tx, channel: Channel) -> bool:
         tx.run(
             """
             INSERT INTO channels (arn, app_instance_arn, name, mode, privacy, metadata, created_by, created_at,
-                updated_at, last_message_at, channel_flow_arn)
-            VALUES (:arn, :app, :name, :mode, :privacy, :metadata, :created_by, :created_at, :created_at, NULL, NULL)
+                updated_at, last_message_at, channel_flow_arn, elastic, expiration_days, expiration_criterion,
+                expires_at)
+            VALUES (:arn, :app, :name, :mode, :privacy, :metadata, :created_by, :created_at, :created_at, NULL, NULL,
+                :elastic, :days, :criterion, :expires_at)
             ON CONFLICT DO NOTHING
             """,
             arn=channel.arn,
@@ -39,6 +59,10 @@ def insert(tx: Tx, channel: Channel) -> bool:
             metadata=channel.metadata,
             created_by=channel.created_by,
             created_at=channel.created_at,
+            elastic=channel.elastic,
+            days=channel.expiration_days,
+            criterion=channel.expiration_criterion,
+            expires_at=channel.expires_at,
         )
         == 1
     )
@@ -60,6 +84,27 @@ def update(tx: Tx, channel: Channel) -> None:
 
 def has_new_message(tx: Tx, arn: str, at: int) -> None:
     tx.run("UPDATE channels SET last_message_at = :at WHERE arn = :arn", arn=arn, at=at)
+
+
+def set_expiration(tx: Tx, arn: str, *, days: int | None, criterion: str | None, expires_at: int | None) -> None:
+    tx.run(
+        "UPDATE channels SET expiration_days = :days, expiration_criterion = :criterion, expires_at = :expires_at"
+        " WHERE arn = :arn",
+        arn=arn,
+        days=days,
+        criterion=criterion,
+        expires_at=expires_at,
+    )
+
+
+def expiring(tx: Tx, now: int, limit: int) -> list[Channel]:
+    """Up to `limit` channels that may have expired by now."""
+    return tx.all(
+        Channel,
+        "SELECT * FROM channels WHERE expires_at <= :now AND expires_at IS NOT NULL ORDER BY expires_at LIMIT :limit",
+        now=now,
+        limit=limit,
+    )
 
 
 def delete(tx: Tx, arn: str) -> None:
@@ -102,3 +147,41 @@ def some_of(tx: Tx, app_instance_arn: str, limit: int) -> list[str]:
         limit=limit,
     )
     return [row.arn for row in rows]
+
+
+_WITH_MEMBERS = """
+    SELECT m.created_at, m.channel_arn, c.name, c.mode, c.privacy, c.metadata, c.last_message_at
+    FROM memberships m JOIN channels c ON c.arn = m.channel_arn
+    WHERE m.member_arn = :listed_by AND c.elastic IS NULL AND :wanted = (
+        SELECT COUNT(*) FROM memberships x WHERE x.channel_arn = m.channel_arn
+        AND x.sub_channel_id = '' AND x.type = 'DEFAULT' AND x.member_arn IN (:members))
+"""
+_AND_NO_OTHERS = """
+    AND :wanted = (SELECT COUNT(*) FROM memberships y WHERE y.channel_arn = m.channel_arn
+        AND y.sub_channel_id = '' AND y.type = 'DEFAULT')
+"""
+
+
+def page_with_members(tx: Tx, listed_by: str, members: list[str], after: Position | None, limit: int) -> Page[Listed]:
+    """The channels of `listed_by` whose visible members include all of `members` (distinct, not empty)."""
+    return _page_of(tx, _WITH_MEMBERS, listed_by, members, after, limit)
+
+
+def page_with_members_only(
+    tx: Tx, listed_by: str, members: list[str], after: Position | None, limit: int
+) -> Page[Listed]:
+    """The channels of `listed_by` whose visible members are just `members` (distinct, not empty)."""
+    return _page_of(tx, _WITH_MEMBERS + _AND_NO_OTHERS, listed_by, members, after, limit)
+
+
+def _page_of(tx: Tx, sql: str, listed_by: str, members: list[str], after: Position | None, limit: int) -> Page[Listed]:
+    return tx.page(
+        Listed,
+        sql,
+        key=("m.created_at", "m.channel_arn"),
+        after=after,
+        limit=limit,
+        listed_by=listed_by,
+        members=members,
+        wanted=len(members),
+    )

@@ -51,7 +51,7 @@ class Tx(Protocol):
         after: Position | None,
         limit: int,
         descending: bool = False,
-        **values: Value,
+        **values: Value | Sequence[str],
     ) -> Page[R]:
         """The next `limit` rows behind `after` in the order of the columns `key`.
 

@@ -8,6 +8,11 @@ class Deletion(Row, frozen=True):
     requested_at: int
 
 
+def of_sub_channel(channel_arn: str, sub_channel_id: str) -> str:
+    """What stands for a sub-channel, which has no ARN."""
+    return f"{channel_arn}/sub-channel/{sub_channel_id}"
+
+
 def add(tx: Tx, arn: str, at: int) -> None:
     tx.run(
         "INSERT INTO deletions (arn, requested_at) VALUES (:arn, :at) ON CONFLICT DO NOTHING",
@@ -37,9 +42,30 @@ def rows_of_channel(tx: Tx, channel_arn: str, limit: int) -> int:
     return gone
 
 
+def rows_of_sub_channel(tx: Tx, channel_arn: str, sub_channel_id: str, limit: int) -> int:
+    """Remove up to `limit` messages that a deleted sub-channel left behind, with their executions; how many there
+    were."""
+    gone = 0
+    for statement in _OF_SUB_CHANNEL:
+        gone += tx.run(statement, channel=channel_arn, sub=sub_channel_id, limit=limit)
+    return gone
+
+
+_OF_SUB_CHANNEL = (
+    "DELETE FROM executions WHERE message_id IN (SELECT id FROM messages"
+    " WHERE channel_arn = :channel AND sub_channel_id = :sub ORDER BY created_at, id LIMIT :limit)",
+    "DELETE FROM messages WHERE id IN (SELECT id FROM messages"
+    " WHERE channel_arn = :channel AND sub_channel_id = :sub ORDER BY created_at, id LIMIT :limit)",
+)
+
+
 _OF_CHANNEL = (
     "DELETE FROM executions WHERE id IN (SELECT id FROM executions WHERE channel_arn = :channel LIMIT :limit)",
     "DELETE FROM messages WHERE id IN (SELECT id FROM messages WHERE channel_arn = :channel LIMIT :limit)",
+    "DELETE FROM sub_channels WHERE (channel_arn, id) IN"
+    " (SELECT channel_arn, id FROM sub_channels WHERE channel_arn = :channel LIMIT :limit)",
+    "DELETE FROM tags WHERE (resource_arn, key) IN"
+    " (SELECT resource_arn, key FROM tags WHERE resource_arn = :channel LIMIT :limit)",
     "DELETE FROM moderators WHERE (channel_arn, moderator_arn) IN"
     " (SELECT channel_arn, moderator_arn FROM moderators WHERE channel_arn = :channel LIMIT :limit)",
     "DELETE FROM bans WHERE (channel_arn, member_arn) IN"

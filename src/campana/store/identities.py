@@ -14,6 +14,11 @@ class Identity(Row, frozen=True):
     created_at: int
     updated_at: int
     deleted_at: int | None
+    configuration: str | None = None
+    """Of a bot: JSON of its Configuration."""
+    expiration_days: int | None = None
+    expiration_criterion: str | None = None
+    expires_at: int | None = None
 
 
 class _Name(Row, frozen=True):
@@ -49,10 +54,14 @@ def insert(tx: Tx, identity: Identity) -> bool:
     return (
         tx.run(
             """
-            INSERT INTO identities (arn, app_instance_arn, kind, name, metadata, created_at, updated_at, deleted_at)
-            VALUES (:arn, :app, :kind, :name, :metadata, :created_at, :created_at, NULL)
+            INSERT INTO identities (arn, app_instance_arn, kind, name, metadata, created_at, updated_at, deleted_at,
+                configuration, expiration_days, expiration_criterion, expires_at)
+            VALUES (:arn, :app, :kind, :name, :metadata, :created_at, :created_at, NULL,
+                :configuration, :days, :criterion, :expires_at)
             ON CONFLICT (arn) DO UPDATE SET name = excluded.name, metadata = excluded.metadata,
-                created_at = excluded.created_at, updated_at = excluded.updated_at, deleted_at = NULL
+                created_at = excluded.created_at, updated_at = excluded.updated_at, deleted_at = NULL,
+                configuration = excluded.configuration, expiration_days = excluded.expiration_days,
+                expiration_criterion = excluded.expiration_criterion, expires_at = excluded.expires_at
             WHERE identities.deleted_at IS NOT NULL
             """,
             arn=identity.arn,
@@ -61,6 +70,10 @@ def insert(tx: Tx, identity: Identity) -> bool:
             name=identity.name,
             metadata=identity.metadata,
             created_at=identity.created_at,
+            configuration=identity.configuration,
+            days=identity.expiration_days,
+            criterion=identity.expiration_criterion,
+            expires_at=identity.expires_at,
         )
         == 1
     )
@@ -76,9 +89,41 @@ def update(tx: Tx, arn: str, *, name: str | None, metadata: str | None, at: int)
     )
 
 
+def set_configuration(tx: Tx, arn: str, configuration: str) -> None:
+    tx.run(
+        "UPDATE identities SET configuration = :configuration WHERE arn = :arn", arn=arn, configuration=configuration
+    )
+
+
+def set_expiration(tx: Tx, arn: str, *, days: int | None, criterion: str | None, expires_at: int | None) -> None:
+    tx.run(
+        "UPDATE identities SET expiration_days = :days, expiration_criterion = :criterion, expires_at = :expires_at"
+        " WHERE arn = :arn",
+        arn=arn,
+        days=days,
+        criterion=criterion,
+        expires_at=expires_at,
+    )
+
+
+def expired(tx: Tx, now: int, limit: int) -> list[Identity]:
+    """Up to `limit` live users whose time is over."""
+    return tx.all(
+        Identity,
+        "SELECT * FROM identities WHERE expires_at <= :now AND expires_at IS NOT NULL AND deleted_at IS NULL"
+        " ORDER BY expires_at LIMIT :limit",
+        now=now,
+        limit=limit,
+    )
+
+
 def delete(tx: Tx, arn: str, at: int) -> None:
     """From now on it can bear nothing; the row stays."""
-    tx.run("UPDATE identities SET deleted_at = :at WHERE arn = :arn AND deleted_at IS NULL", arn=arn, at=at)
+    tx.run(
+        "UPDATE identities SET deleted_at = :at, expires_at = NULL WHERE arn = :arn AND deleted_at IS NULL",
+        arn=arn,
+        at=at,
+    )
 
 
 def page(tx: Tx, app_instance_arn: str, kind: str, after: Position | None, limit: int) -> Page[Identity]:

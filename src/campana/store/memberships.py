@@ -13,6 +13,8 @@ class Membership(Row, frozen=True):
     created_at: int
     updated_at: int
     read_marker_at: int | None
+    preferences: str | None = None
+    """JSON of a ChannelMembershipPreferences."""
 
 
 class MembershipOfUser(Row, frozen=True):
@@ -61,11 +63,80 @@ def insert(tx: Tx, membership: Membership) -> bool:
     )
 
 
+def set_read_marker(tx: Tx, channel_arn: str, member_arn: str, at: int) -> None:
+    tx.run(
+        "UPDATE memberships SET read_marker_at = :at WHERE channel_arn = :channel AND member_arn = :member",
+        channel=channel_arn,
+        member=member_arn,
+        at=at,
+    )
+
+
+def set_preferences(tx: Tx, channel_arn: str, member_arn: str, preferences: str | None) -> None:
+    tx.run(
+        "UPDATE memberships SET preferences = :preferences WHERE channel_arn = :channel AND member_arn = :member",
+        channel=channel_arn,
+        member=member_arn,
+        preferences=preferences,
+    )
+
+
+def of_member(tx: Tx, channel_arn: str, member_arn: str) -> list[Membership]:
+    """All memberships of one member: several for a moderator of an elastic channel, the oldest first."""
+    return tx.all(
+        Membership,
+        "SELECT * FROM memberships WHERE channel_arn = :channel AND member_arn = :member"
+        " ORDER BY created_at, sub_channel_id",
+        channel=channel_arn,
+        member=member_arn,
+    )
+
+
 def delete(tx: Tx, channel_arn: str, member_arn: str, sub_channel_id: str = "") -> None:
     tx.run(
         "DELETE FROM memberships WHERE channel_arn = :channel AND member_arn = :member AND sub_channel_id = :sub",
         channel=channel_arn,
         member=member_arn,
+        sub=sub_channel_id,
+    )
+
+
+def move(tx: Tx, membership: Membership, sub_channel_id: str, at: int) -> None:
+    """To another sub-channel."""
+    tx.run(
+        "UPDATE memberships SET sub_channel_id = :to, updated_at = :at"
+        " WHERE channel_arn = :channel AND member_arn = :member AND sub_channel_id = :sub",
+        channel=membership.channel_arn,
+        member=membership.member_arn,
+        sub=membership.sub_channel_id,
+        to=sub_channel_id,
+        at=at,
+    )
+
+
+def newest_regular(tx: Tx, channel_arn: str, sub_channel_id: str, limit: int) -> list[Membership]:
+    """Up to `limit` members of a sub-channel who do not moderate the channel, those who joined last first."""
+    return tx.all(
+        Membership,
+        """
+        SELECT m.* FROM memberships m
+        WHERE m.channel_arn = :channel AND m.sub_channel_id = :sub AND m.type = 'DEFAULT' AND NOT EXISTS (
+            SELECT 1 FROM moderators o WHERE o.channel_arn = m.channel_arn AND o.moderator_arn = m.member_arn)
+        ORDER BY m.created_at DESC, m.member_arn DESC LIMIT :limit
+        """,
+        channel=channel_arn,
+        sub=sub_channel_id,
+        limit=limit,
+    )
+
+
+def of_sub_channel(tx: Tx, channel_arn: str, sub_channel_id: str) -> list[Membership]:
+    """All members of a sub-channel in the order of joining, moderators included."""
+    return tx.all(
+        Membership,
+        "SELECT * FROM memberships WHERE channel_arn = :channel AND sub_channel_id = :sub AND type = 'DEFAULT'"
+        " ORDER BY created_at, member_arn",
+        channel=channel_arn,
         sub=sub_channel_id,
     )
 
@@ -87,8 +158,10 @@ def page_by_type(
 
 _OF_USER = """
     SELECT m.channel_arn, m.sub_channel_id, m.type, m.created_at, m.read_marker_at,
-           c.name, c.mode, c.privacy, c.metadata, c.last_message_at
+           c.name, c.mode, c.privacy, c.metadata,
+           CASE WHEN m.sub_channel_id = '' THEN c.last_message_at ELSE s.last_message_at END AS last_message_at
     FROM memberships m JOIN channels c ON c.arn = m.channel_arn
+    LEFT JOIN sub_channels s ON s.channel_arn = m.channel_arn AND s.id = m.sub_channel_id
     WHERE m.member_arn = :member
 """
 
@@ -105,7 +178,13 @@ def page_of_user(tx: Tx, member_arn: str, after: Position | None, limit: int) ->
 
 
 def of_user_in(tx: Tx, member_arn: str, channel: Channel) -> MembershipOfUser | None:
-    return tx.one(MembershipOfUser, _OF_USER + " AND m.channel_arn = :channel", member=member_arn, channel=channel.arn)
+    """Of a moderator's several in an elastic channel the oldest."""
+    return tx.one(
+        MembershipOfUser,
+        _OF_USER + " AND m.channel_arn = :channel ORDER BY m.created_at, m.sub_channel_id",
+        member=member_arn,
+        channel=channel.arn,
+    )
 
 
 def some_of_user(tx: Tx, member_arn: str, limit: int) -> list[Membership]:

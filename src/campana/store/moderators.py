@@ -1,6 +1,7 @@
 """Rows of channel moderators."""
 
-from campana.store.database import Row, Tx
+from campana.store.channels import Listed
+from campana.store.database import Page, Position, Row, Tx
 
 
 class Moderator(Row, frozen=True):
@@ -31,4 +32,42 @@ def insert(tx: Tx, moderator: Moderator) -> bool:
             at=moderator.created_at,
         )
         == 1
+    )
+
+
+def delete(tx: Tx, channel_arn: str, moderator_arn: str) -> bool:
+    """False if there was none."""
+    return (
+        tx.run(
+            "DELETE FROM moderators WHERE channel_arn = :channel AND moderator_arn = :moderator",
+            channel=channel_arn,
+            moderator=moderator_arn,
+        )
+        == 1
+    )
+
+
+def page(tx: Tx, channel_arn: str, after: Position | None, limit: int) -> Page[Moderator]:
+    return tx.page(
+        Moderator,
+        "SELECT * FROM moderators WHERE channel_arn = :channel",
+        key=("created_at", "moderator_arn"),
+        after=after,
+        limit=limit,
+        channel=channel_arn,
+    )
+
+
+def page_of_user(tx: Tx, moderator_arn: str, after: Position | None, limit: int) -> Page[Listed]:
+    return tx.page(
+        Listed,
+        """
+        SELECT o.created_at, o.channel_arn, c.name, c.mode, c.privacy, c.metadata, c.last_message_at
+        FROM moderators o JOIN channels c ON c.arn = o.channel_arn
+        WHERE o.moderator_arn = :moderator
+        """,
+        key=("o.created_at", "o.channel_arn"),
+        after=after,
+        limit=limit,
+        moderator=moderator_arn,
     )

@@ -62,12 +62,12 @@ class SqliteTx:
         after: Position | None,
         limit: int,
         descending: bool = False,
-        **values: Value,
+        **values: Value | Sequence[str],
     ) -> Page[R]:
         values["limit"] = limit + 1
         for index, value in enumerate(after or ()):
             values[f"after_{index}"] = value
-        rows = self._connection.execute(page_sql(sql, key, after, descending), values)
+        rows = self._connection.execute(*_expanded(page_sql(sql, key, after, descending), values))
         return page_of([row(*found) for found in rows], key, limit)
 
     def run(self, sql: str, /, **values: Value | Sequence[str]) -> int:

@@ -161,12 +161,15 @@ def following(tx: Tx, user_arn: str) -> list[tuple[str, int]]:
     rows = tx.all(
         Head,
         """
-        SELECT t.name, t.head FROM (
-            SELECT 'channel/' || m.channel_arn
-                   || CASE WHEN m.sub_channel_id = '' THEN '' ELSE '/' || m.sub_channel_id END AS name
+        SELECT f.name, COALESCE(t.head, 0) FROM (
+            SELECT 'channel/' || m.channel_arn AS name
             FROM memberships m JOIN channels c ON c.arn = m.channel_arn
             WHERE m.member_arn = :user
-        ) f JOIN topics t ON t.name = f.name
+            UNION
+            SELECT 'channel/' || m.channel_arn || '/' || m.sub_channel_id AS name
+            FROM memberships m JOIN channels c ON c.arn = m.channel_arn
+            WHERE m.member_arn = :user AND m.sub_channel_id <> ''
+        ) f LEFT JOIN topics t ON t.name = f.name
         """,
         user=user_arn,
     )

@@ -17,6 +17,8 @@ class HttpRequest:
     raw_query: str
     headers: Mapping[str, str]
     body: bytes
+    peer: str = ""
+    """The address that the connection came from; '' if unknown."""
 
 
 @dataclass(frozen=True, slots=True)

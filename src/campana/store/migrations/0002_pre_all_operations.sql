@@ -1,0 +1,68 @@
+-- What the rest of the operations keep.
+
+ALTER TABLE app_instances ADD COLUMN retention_days BIGINT;
+ALTER TABLE app_instances ADD COLUMN retention_deletes_from BIGINT;
+CREATE INDEX app_instances_retaining ON app_instances (retention_deletes_from) WHERE retention_days IS NOT NULL;
+
+-- expires_at is when somebody must look whether the resource has expired: for a channel that expires by its last
+-- message it is a lower bound.
+ALTER TABLE identities ADD COLUMN configuration TEXT;
+ALTER TABLE identities ADD COLUMN expiration_days BIGINT;
+ALTER TABLE identities ADD COLUMN expiration_criterion TEXT;
+ALTER TABLE identities ADD COLUMN expires_at BIGINT;
+CREATE INDEX identities_expiring ON identities (expires_at) WHERE expires_at IS NOT NULL;
+
+-- elastic is the JSON of an ElasticChannelConfiguration.
+ALTER TABLE channels ADD COLUMN elastic TEXT;
+ALTER TABLE channels ADD COLUMN expiration_days BIGINT;
+ALTER TABLE channels ADD COLUMN expiration_criterion TEXT;
+ALTER TABLE channels ADD COLUMN expires_at BIGINT;
+CREATE INDEX channels_expiring ON channels (expires_at) WHERE expires_at IS NOT NULL;
+
+-- preferences is the JSON of a ChannelMembershipPreferences.
+ALTER TABLE memberships ADD COLUMN preferences TEXT;
+
+CREATE TABLE sub_channels (
+    channel_arn TEXT NOT NULL,
+    id TEXT NOT NULL,
+    membership_count BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    last_message_at BIGINT,
+    balance_at BIGINT,
+    PRIMARY KEY (channel_arn, id)
+);
+CREATE INDEX sub_channels_to_balance ON sub_channels (balance_at) WHERE balance_at IS NOT NULL;
+CREATE INDEX sub_channels_in_order ON sub_channels (channel_arn, created_at, id);
+
+CREATE TABLE tags (
+    resource_arn TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (resource_arn, key)
+);
+
+-- Devices of users, for push. attributes is the JSON of EndpointAttributes.
+CREATE TABLE endpoints (
+    user_arn TEXT NOT NULL,
+    id TEXT NOT NULL,
+    name TEXT,
+    type TEXT NOT NULL,
+    resource_arn TEXT NOT NULL,
+    attributes TEXT NOT NULL,
+    device_token TEXT NOT NULL,
+    allow_messages TEXT NOT NULL,
+    status TEXT NOT NULL,
+    status_reason TEXT,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    PRIMARY KEY (user_arn, id)
+);
+CREATE UNIQUE INDEX endpoints_by_device ON endpoints (user_arn, type, device_token);
+CREATE INDEX endpoints_in_order ON endpoints (user_arn, created_at, id);
+
+CREATE TABLE streaming_configurations (
+    app_instance_arn TEXT NOT NULL,
+    data_type TEXT NOT NULL,
+    resource_arn TEXT NOT NULL,
+    PRIMARY KEY (app_instance_arn, data_type)
+);
