@@ -189,12 +189,14 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 def test_migrations_are_applied_once_and_a_foreign_one_is_refused(tmp_path: Path) -> None:
     db = SqliteDatabase(tmp_path / "test.db")
 
-    assert db.write_now(lambda tx: migrate.apply(tx, 1)) == ["0001_start.sql"]
+    applied = db.write_now(lambda tx: migrate.apply(tx, 1))
+    assert applied[0] == "0001_start.sql"
+    assert applied == sorted(applied)
     assert db.write_now(lambda tx: migrate.apply(tx, 2)) == []
-    db.write_now(lambda tx: tx.run("UPDATE migrations SET sha256 = 'other'"))
+    db.write_now(lambda tx: tx.run("UPDATE migrations SET sha256 = 'other' WHERE number = 1"))
     with pytest.raises(migrate.SchemaMismatch, match="another content"):
         db.write_now(lambda tx: migrate.apply(tx, 3))
-    db.write_now(lambda tx: tx.run("UPDATE migrations SET number = 9999"))
+    db.write_now(lambda tx: tx.run("UPDATE migrations SET number = 9999 WHERE number = 1"))
     with pytest.raises(migrate.SchemaMismatch, match="does not know"):
         db.write_now(lambda tx: migrate.apply(tx, 4))
     db.close_now()
