@@ -118,7 +118,9 @@ class RunningServer:
         return self._clients[service]
 
 
-def client(service: str, url: str, *, key: str = KEY, secret: str = SECRET, validates: bool = True) -> Any:
+def client(
+    service: str, url: str, *, key: str = KEY, secret: str = SECRET, token: str | None = None, validates: bool = True
+) -> Any:
     """`validates`: whether boto3 itself refuses requests whose shape is wrong."""
     return boto3.client(
         service,
@@ -126,6 +128,7 @@ def client(service: str, url: str, *, key: str = KEY, secret: str = SECRET, vali
         region_name="us-east-1",
         aws_access_key_id=key,
         aws_secret_access_key=secret,
+        aws_session_token=token,
         config=Config(retries={"total_max_attempts": 1}, max_pool_connections=50, parameter_validation=validates),
     )
 
@@ -263,12 +266,14 @@ class Heard:
 _session_numbers = count(1)
 
 
-def connect_url(url: str, user_arn: str, *, key: str = KEY, secret: str = SECRET, **parameters: str) -> str:
+def connect_url(
+    url: str, user_arn: str, *, key: str = KEY, secret: str = SECRET, token: str | None = None, **parameters: str
+) -> str:
     """The signed URL of a live session."""
     base = url.replace("http", "ws", 1)
     given = {"sessionId": f"s{next(_session_numbers)}", "userArn": user_arn, **parameters}
     request = AWSRequest("GET", f"{url}/connect?{urlencode(given)}")
-    SigV4QueryAuth(Credentials(key, secret), "chime", "us-east-1", expires=10).add_auth(request)
+    SigV4QueryAuth(Credentials(key, secret, token), "chime", "us-east-1", expires=10).add_auth(request)
     return base + request.url.removeprefix(url)
 
 
