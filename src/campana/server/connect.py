@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from campana import arn, limits
 from campana.auth import sigv4
-from campana.delivery.session import Admitted, Refusal
+from campana.delivery.session import FORBIDDEN, NOT_AUTHORISED, Admitted, Refusal
 from campana.errors import AccessDenied, ApiError
 from campana.server.authentication import Authentication
 from campana.server.authorisation import Authorisation
@@ -13,9 +13,6 @@ from campana.store import identities
 from campana.store.database import Database
 from campana.wire import router
 from campana.wire.http import HttpRequest
-
-NOT_AUTHORISED = 4401
-FORBIDDEN = 4003
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,4 +46,4 @@ class Judge:
             return Refusal(FORBIDDEN, "The policies of the credentials do not allow chime:Connect as this user")
         if named.kind is not arn.Kind.USER or await self.db.peek(identities.find, user_arn) is None:
             return Refusal(FORBIDDEN, "There is no such user")
-        return Admitted(user_arn, session_id, caller.expires_at)
+        return Admitted(user_arn, session_id, caller.expires_at, caller.grant)
