@@ -350,11 +350,12 @@ def refused(*names: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        name = error.response["Error"]["Code"]
-        assert name in [f"{each}Exception" for each in names], error.response
+        answer = error.response
+        name = answer["Error"]["Code"]
+        assert name in [f"{each}Exception" for each in names], answer
         code, status = REFUSALS[name]
-        assert error.response["ResponseMetadata"]["HTTPStatusCode"] == status, error.response
-        assert error.response.get("Code") in (code, None), error.response  # None: AWS may leave it out
+        assert answer["ResponseMetadata"]["HTTPStatusCode"] == status, answer
+        assert answer.get("Code") in (code, None), answer  # None: AWS may leave it out
     else:
         raise AssertionError(f"not refused with {' or '.join(names)}")
 
