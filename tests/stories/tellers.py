@@ -1,21 +1,27 @@
 """The clients that tell stories: boto3, the AWS CLI, and what runs in Node.js or a browser (tests/js)."""
 
 import json
+import queue
 import re
+import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from botocore import xform_name
 from botocore.exceptions import ClientError
 
+from tests.stories import aws_cli
 from tests.stories.one_story import Call, Refused, Told
 from tests.stories.serving import Program, Server
 
 CLI_PATIENCE_S = 60
-CLI_AT_ONCE = 3
+CLI_AT_ONCE = 2
 
 
 class Boto3:
@@ -40,19 +46,24 @@ class Boto3:
         return [self.tell(call) for call in calls]
 
 
+class Command(Protocol):
+    """A program: words in; its exit code, output and errors out."""
+
+    def __call__(self, *words: str) -> tuple[int, str, str]: ...
+
+
 class AwsCli:
     """The AWS CLI, a process for each call."""
 
-    def __init__(self, program: Sequence[str], environment: Mapping[str, str]) -> None:
-        self._program = program
-        self._environment = environment
+    def __init__(self, command: Command) -> None:
+        self._command = command
 
     def tell(self, call: Call) -> Told:
-        ended = self.run(call.service, *arguments_of(call))
-        if ended.returncode == 0:
-            return Told(_with_times(json.loads(ended.stdout or "{}")))
-        said = re.search(r"An error occurred \((\w+)\) when calling the (\w+) operation: (.*)", ended.stderr)
-        assert said, ended.stderr
+        code, output, errors = self._command(call.service, *arguments_of(call))
+        if code == 0:
+            return Told(_with_times(json.loads(output or "{}")))
+        said = re.search(r"An error occurred \((\w+)\) when calling the (\w+) operation: (.*)", errors)
+        assert said, errors
         assert said[2] == call.operation
         return Told(Refused(said[1], said[3]))
 
@@ -60,17 +71,50 @@ class AwsCli:
         with ThreadPoolExecutor(CLI_AT_ONCE) as pool:
             return list(pool.map(self.tell, calls))
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """A command, as typed."""
-        return subprocess.run(
-            [*self._program, *arguments, "--output", "json"],
-            env={**self._environment, "AWS_PAGER": "", "PYTHONUTF8": "1"},
+
+def command(*program: str, environment: Mapping[str, str]) -> Command:
+    """A program as somebody types it."""
+
+    def run(*words: str) -> tuple[int, str, str]:
+        ended = subprocess.run(
+            [*program, *words],
+            env={**environment, "AWS_PAGER": "", "PYTHONUTF8": "1"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
             timeout=CLI_PATIENCE_S,
             check=False,
         )
+        return ended.returncode, ended.stdout, ended.stderr
+
+    return run
+
+
+@contextmanager
+def loaded_aws_cli(environment: Mapping[str, str], folder: Path) -> Iterator[Command]:
+    """The AWS CLI, version 1, without its loading for each command (aws_cli.py)."""
+    idle: queue.SimpleQueue[Program] = queue.SimpleQueue()
+    programs = [
+        Program([sys.executable, aws_cli.__file__], {**environment, "PYTHONUTF8": "1"}, folder, folder / f"aws-{number}")
+        for number in range(CLI_AT_ONCE)
+    ]
+    for program in programs:
+        idle.put(program)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        program = idle.get()
+        try:
+            program.say(json.dumps(words))
+            ended = program.json()
+        finally:
+            idle.put(program)
+        return ended["code"], ended["output"], ended["errors"]
+
+    try:
+        yield run
+    finally:
+        for program in programs:
+            program.end(signal.SIGKILL)
 
 
 def arguments_of(call: Call) -> list[str]:

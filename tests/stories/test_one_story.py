@@ -16,7 +16,7 @@ from tests.harness import Processor
 from tests.stories.node import JS, why_no_node
 from tests.stories.one_story import CHAPTERS, MODERATE, Call, Chapter, Refused, Story, Teller, messages, people, told
 from tests.stories.serving import Program, Server, serving
-from tests.stories.tellers import AwsCli, Boto3, JavaScript
+from tests.stories.tellers import AwsCli, Boto3, JavaScript, command, loaded_aws_cli
 
 AWS_CLI_1 = [sys.executable, "-m", "awscli"]
 
@@ -46,8 +46,9 @@ def test_boto3_tells_the_story(reference):
     assert len(reference.told) > 60
 
 
-def test_the_aws_cli_tells_the_story(server, processor, reference):
-    story = told(AwsCli(AWS_CLI_1, server.environment), processor)
+def test_the_aws_cli_tells_the_story(server, processor, reference, tmp_path):
+    with loaded_aws_cli(server.environment, tmp_path) as aws:
+        story = told(AwsCli(aws), processor)
 
     assert story.transcript == reference.transcript
 
@@ -68,7 +69,7 @@ def test_the_aws_cli_2_tells_the_beginning_of_the_story(server, processor, refer
         pytest.skip("version 2 of the AWS CLI is not installed (Debian has it: apt-get install awscli)")
 
     # Debian's 2.9 is older than the environment's endpoint variables.
-    story = told(AwsCli([path, "--endpoint-url", server.url], server.environment), processor, [people])
+    story = told(AwsCli(command(path, "--endpoint-url", server.url, environment=server.environment)), processor, [people])
 
     assert story.transcript == reference.transcript[: len(story.transcript)]
 
