@@ -30,10 +30,10 @@ from campana.auth.session_token import SessionTokens
 from campana.clock import Ids, SystemClock
 from campana.frames import render
 from campana.server.app import SWITCH_INTERVAL_S
-from campana.server.asgi import Front
 from campana.server.authentication import Authentication
 from campana.server.cors import Cors
-from campana.server.front import HttpFront
+from campana.server.front import Front
+from campana.server.listener import HttpListener
 from campana.server.websocket import Socket, Sockets, text_frame
 from campana.settings import Settings
 from campana.store.database import Tx
@@ -126,7 +126,7 @@ def main(folder: Path) -> None:
 
     async def start(ending: asyncio.Event) -> int:
         front = Front(floor.handle, ids=floor.ids, cors=Cors(("*",)), ready=lambda: True)
-        http = HttpFront(front, floor.sockets, clock=floor.clock)
+        http = HttpListener(front, floor.sockets, clock=floor.clock)
         await http.start()
         return http.port
 

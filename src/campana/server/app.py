@@ -24,15 +24,15 @@ from campana.processors.runner import Runner
 from campana.processors.runtime import FunctionLine, Source
 from campana.processors.targets import Targets
 from campana.server import data_folder, tls
-from campana.server.asgi import Front
 from campana.server.authentication import Authentication
 from campana.server.authorisation import Authorisation
 from campana.server.connect import Judge
 from campana.server.connection import Bounds
 from campana.server.cors import Cors
 from campana.server.dispatch import Dispatcher
-from campana.server.front import HttpFront, tls_context
+from campana.server.front import Front
 from campana.server.jwks import Jwks
+from campana.server.listener import HttpListener, tls_context
 from campana.server.sts import StsFront, is_for_sts
 from campana.server.websocket import Socket, SocketBounds, Sockets, text_frame
 from campana.settings import AuthMode, Settings, SetupError
@@ -115,7 +115,7 @@ class Server:
                 buffer_frames_max=settings.sessions.queue_frames_max,
             ),
         )
-        self._http = HttpFront(
+        self._http = HttpListener(
             front,
             self._sockets,
             clock=clock,

@@ -31,7 +31,7 @@ CREATE TABLE sub_channels (
     balance_at BIGINT,
     PRIMARY KEY (channel_arn, id)
 );
-CREATE INDEX sub_channels_to_balance ON sub_channels (balance_at) WHERE balance_at IS NOT NULL;
+CREATE INDEX sub_channels_to_balance ON sub_channels (balance_at, channel_arn, id) WHERE balance_at IS NOT NULL;
 CREATE INDEX sub_channels_in_order ON sub_channels (channel_arn, created_at, id);
 
 CREATE TABLE tags (
