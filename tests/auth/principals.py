@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import jwt
+import pytest
 from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from websockets.exceptions import ConnectionClosed
 
 from campana.auth import stored_keys
 from campana.cli.main import main
-from tests.harness import RunningServer, Session, client
+from tests.harness import PATIENCE_S, RunningServer, Session, client, connect_url, websocket
 
 ACCOUNT = "123456789012"
 
@@ -97,8 +99,18 @@ class Principal:
         )
 
     def connects(self, user_arn: str) -> Session:
-        given = {} if self.token is None else {"token": self.token}
-        return Session(self.server, user_arn, key=self.key, secret=self.secret, **given)
+        return Session(self.server, user_arn, **self._signs())
+
+    def refused_with(self, user_arn: str) -> int:
+        """The close code of a session that is not let in."""
+        with websocket(connect_url(self.server.url, user_arn, **self._signs())) as socket:
+            with pytest.raises(ConnectionClosed) as end:
+                socket.recv(timeout=PATIENCE_S)
+            assert end.value.rcvd is not None
+            return int(end.value.rcvd.code)
+
+    def _signs(self) -> dict[str, str]:
+        return {"key": self.key, "secret": self.secret} | ({} if self.token is None else {"token": self.token})
 
 
 def arn_of(role: str) -> str:
