@@ -215,7 +215,7 @@ class IdentityProvider:
         self._http.server_close()
 
 
-def forged(header: dict[str, Any], claims: dict[str, Any], signature: bytes = b"") -> str:
+def forged(header: dict[str, Any], claims: Any, signature: bytes = b"") -> str:
     """A token put together by hand."""
     parts = [json.dumps(header).encode(), json.dumps(claims).encode(), signature]
     return ".".join(urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
