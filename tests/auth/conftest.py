@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,8 +31,20 @@ class Vending:
 
 @pytest.fixture(scope="module")
 def vending(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vending]:
-    """Tests may put its clock forward, by some hours altogether: signatures may be a day old."""
-    folder = tmp_path_factory.mktemp("vending")
+    """Nobody moves its clock."""
+    with _vending(tmp_path_factory.mktemp("vending")) as vending:
+        yield vending
+
+
+@pytest.fixture
+def own_vending(tmp_path: Path) -> Iterator[Vending]:
+    """Its clock may be put forward, by a day: signatures are good for so long."""
+    with _vending(tmp_path, **{"auth.clock_skew_s": 86_400}) as vending:
+        yield vending
+
+
+@contextmanager
+def _vending(folder: Path, **settings: int) -> Iterator[Vending]:
     provider = IdentityProvider(lambda: server.clock.now() // 1000)
     provider.make_key("rsa")
     filed = "https://filed.example.com"
@@ -70,6 +83,6 @@ def vending(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vending]:
         jwks = "jwks.json"
         """
     )
-    with running(folder, **{"auth.clock_skew_s": 86_400}) as server:
+    with running(folder, **settings) as server:
         yield Vending(server, provider, folder)
     provider.close()

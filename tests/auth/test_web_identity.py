@@ -1,8 +1,10 @@
 """AssumeRoleWithWebIdentity: whose tokens are believed, through boto3, with a provider that signs and serves keys."""
 
+import asyncio
 import json
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -13,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from campana.auth import web_identity
 from campana.auth.web_identity import TAGS_CLAIM
+from campana.server.jwks import Jwks, Unreachable
 from tests.auth.conftest import Vending
 from tests.auth.principals import (
     IdentityProvider,
@@ -25,7 +28,7 @@ from tests.auth.principals import (
     make_role,
     policy,
 )
-from tests.harness import App
+from tests.harness import App, MovableClock
 
 
 def vend(vending: Vending, token: str, role: str = "chat-user", **more: Any) -> dict[str, Any]:
@@ -207,9 +210,8 @@ def test_without_a_key_id_the_only_key_counts() -> None:
 # Rotation.
 
 
-def test_keys_are_fetched_once_and_anew_for_a_key_that_is_not_known(
-    vending: Vending, provider: IdentityProvider
-) -> None:
+def test_keys_are_fetched_once_and_anew_for_a_key_that_is_not_known(own_vending: Vending) -> None:
+    vending, provider = own_vending, own_vending.provider
     clock = vending.server.clock
     vend(vending, provider.token("rsa"))
     asked = provider.asked
@@ -233,7 +235,8 @@ def test_keys_are_fetched_once_and_anew_for_a_key_that_is_not_known(
         vend(vending, retired)
 
 
-def test_a_provider_that_does_not_answer(vending: Vending, provider: IdentityProvider) -> None:
+def test_a_provider_that_does_not_answer(own_vending: Vending) -> None:
+    vending, provider = own_vending, own_vending.provider
     clock = vending.server.clock
     vend(vending, provider.token("rsa"))
     for status, document in (
@@ -382,3 +385,32 @@ def test_boto3_finds_the_way_by_itself(
 
     session.client("chime-sdk-messaging").list_channels(AppInstanceArn=app.arn, ChimeBearer=ann.arn)
     assert session.get_credentials().method == "assume-role-with-web-identity"
+
+
+def test_how_long_keys_are_believed_that_cannot_be_asked_for(tmp_path: Path) -> None:
+    provider, file, clock = IdentityProvider(lambda: 1_000_000), tmp_path / "jwks.json", MovableClock()
+
+    async def tell() -> None:
+        jwks = Jwks(file, clock)
+        with pytest.raises(Unreachable):
+            await jwks.key("rsa")
+        file.write_bytes(provider.jwks())
+        with pytest.raises(Unreachable):  # not asked again so soon
+            await jwks.key("rsa")
+        clock.advance(ms=10_001)
+        assert await jwks.key("rsa")
+        file.unlink()
+        clock.advance(hours=23)
+        assert await jwks.key("rsa")
+        clock.advance(hours=2)
+        with pytest.raises(Unreachable):
+            await jwks.key("rsa")
+        file.write_bytes(provider.jwks())
+        clock.advance(hours=-200)  # a clock that was wrong
+        assert await jwks.key("rsa")
+
+    try:
+        provider.make_key("rsa")
+        asyncio.run(tell())
+    finally:
+        provider.close()
