@@ -51,6 +51,7 @@ def opened(args: argparse.Namespace) -> Iterator[Beside]:
     from campana.auth import stored_keys
     from campana.auth.sealing import Sealer
     from campana.clock import Ids, SystemClock
+    from campana.errors import ApiError
     from campana.server import data_folder
     from campana.store import migrate
     from campana.store.database import Tx
@@ -83,7 +84,7 @@ def opened(args: argparse.Namespace) -> Iterator[Beside]:
     try:
         db.write_now(check)
         yield Beside(tree, db, sealer, ids, now)
-    except migrate.SchemaMismatch as error:
+    except (migrate.SchemaMismatch, ApiError) as error:
         raise SetupError(str(error)) from None
     finally:
         db.close_now()
