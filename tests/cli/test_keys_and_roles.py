@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.auth.principals import Principal, allow, answered, arn_of, campana, make_role, policy, trusting
-from tests.harness import KEY, SECRET, RunningServer, running
+from tests.harness import KEY, SECRET, App, RunningServer, running
 
 from campana.cli.main import main
 from campana.store import migrate
@@ -26,6 +26,8 @@ from campana.store import migrate
         (["keys", "create", "--admin", "--tag", "x"], "'x' is not a tag"),
         (["keys", "create", "--admin", "--tag", "aws:x=y"], "is not a tag"),
         (["keys", "create", "--admin", "--tag", "x=1", "--tag", "X=2"], "the tag X is given twice"),
+        (["keys", "session", "--user", "ann"], "ann is not the ARN of an app instance user"),
+        (["keys", "session", "--user", "ann", "--hours", "37"], "--hours"),
         (["keys", "revoke", "CAMPNOBODY"], "there is no key CAMPNOBODY in use"),
         (["keys"], "the following arguments are required: ACTION"),
         (["roles", "create", "r"], "the following arguments are required: --trust"),
@@ -96,6 +98,33 @@ def test_what_the_terminal_shows(server: RunningServer, tmp_path: Path, capsys: 
     (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith(key))
     assert "revoked" in line
     assert secret not in line
+
+
+def test_a_session_for_a_user(
+    server: RunningServer, app: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ann, bob = app.users("ann", "bob")
+    assert campana(server, "keys", "session", "--user", ann.arn) == 1
+    assert "the server's root key is needed" in capsys.readouterr().err
+    monkeypatch.setenv("CAMPANA_ROOT_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("CAMPANA_ROOT_SECRET_ACCESS_KEY", SECRET)
+    assert campana(server, "keys", "session", "--user", ann.arn, "--hours", "2", "--json") == 0
+    given = json.loads(capsys.readouterr().out)
+    assert given["Version"] == 1
+    assert given["Expiration"].endswith("Z")
+    caller = Principal.vended(server, {"Credentials": given})
+
+    assert caller.arn == "arn:aws:sts::123456789012:federated-user/ann"
+    caller.connects(ann.arn).close()
+    caller.messaging.list_channels(AppInstanceArn=app.arn, ChimeBearer=ann.arn)
+    with answered("AccessDeniedException", f"on resource: {bob.arn} because no session policy allows"):
+        caller.messaging.list_channels(AppInstanceArn=app.arn, ChimeBearer=bob.arn)
+    with answered("AccessDenied"):
+        caller.assumes("any")
+    assert campana(server, "keys", "session", "--user", ann.arn, "--env") == 0
+    assert [line.partition("=")[0] for line in capsys.readouterr().out.splitlines()] == [
+        "export AWS_ACCESS_KEY_ID", "export AWS_SECRET_ACCESS_KEY", "export AWS_SESSION_TOKEN",
+    ]  # fmt: skip
 
 
 def test_roles_by_command(server: RunningServer, tmp_path: Path, capsys: Any) -> None:

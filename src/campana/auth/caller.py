@@ -237,7 +237,9 @@ def _session_caller(session: Session, policies: tuple[Policy, ...] | None) -> Ca
     ) | {"aws:TokenIssueTime": _seconds(session.issued_at)}
     if session.role_arn:
         values["aws:PrincipalType"] = "AssumedRole"
-    elif session.principal_arn.partition(":user/")[1]:
+    elif ":federated-user/" in session.principal_arn:
+        values["aws:PrincipalType"] = "FederatedUser"
+    elif ":user/" in session.principal_arn:
         values |= {"aws:PrincipalType": "User", "aws:username": session.principal_arn.rpartition("/")[2]}
     return Caller(
         access_key_id=session.access_key_id,

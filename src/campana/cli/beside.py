@@ -28,6 +28,7 @@ class Beside:
 
     settings: Settings
     db: "SqliteDatabase"
+    secrets_key: bytes
     sealer: "Sealer"
     ids: "Ids"
     now: int
@@ -64,9 +65,8 @@ def opened(args: argparse.Namespace) -> Iterator[Beside]:
             f"there is no database {file}; `campana serve` makes it at its first start; "
             "for another folder say --data-dir"
         )
-    sealer = Sealer(
-        data_folder.secrets_key(tree.server.data_dir, os.environ, ids, make=False), stored_keys.PURPOSE, ids
-    )
+    secrets_key = data_folder.secrets_key(tree.server.data_dir, os.environ, ids, make=False)
+    sealer = Sealer(secrets_key, stored_keys.PURPOSE, ids)
 
     def check(tx: Tx) -> None:
         if migrate.apply(tx, now):  # undone by the error
@@ -83,7 +83,7 @@ def opened(args: argparse.Namespace) -> Iterator[Beside]:
         raise SetupError(str(error)) from None
     try:
         db.write_now(check)
-        yield Beside(tree, db, sealer, ids, now)
+        yield Beside(tree, db, secrets_key, sealer, ids, now)
     except (migrate.SchemaMismatch, ApiError) as error:
         raise SetupError(str(error)) from None
     finally:
