@@ -159,7 +159,17 @@ def list_channels(call: Call, request: ListChannelsRequest) -> ListChannelsRespo
     if privacy == "PRIVATE" and not call.is_admin:
         raise Forbidden
     page = channels.page_by_privacy(call.tx, request.app_instance_arn, privacy, call.after, call.limit)
-    return ListChannelsResponse(channels=[views.channel_summary(row) for row in page.rows], next_token=call.token(page))
+    return ListChannelsResponse(
+        channels=[views.channel_summary(_as_seen(call, row)) for row in page.rows], next_token=call.token(page)
+    )
+
+
+def _as_seen(call: Call, row: channels.Channel) -> channels.Channel:
+    """With the time of the last message that the bearer may read: in an elastic channel that of the own sub-channel."""
+    if row.elastic is None or call.is_admin or moderators.find(call.tx, row.arn, call.bearer.arn) is not None:
+        return row
+    membership = memberships.of_user_in(call.tx, call.bearer.arn, row)
+    return msgspec.structs.replace(row, last_message_at=membership.last_message_at if membership else None)
 
 
 @operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}])
