@@ -1,7 +1,7 @@
 """Sessions on the real store: from commit to socket, and every way a session ends."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence, Set
+from collections.abc import Awaitable, Callable, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,10 @@ import pytest
 from campana.delivery.hub import Hub
 from campana.delivery.journal_reader import JournalReader
 from campana.delivery.notifier.memory import MemoryNotifier
-from campana.delivery.session import Admitted, Refusal, Sessions
+from campana.delivery.session import Admitted, Refusal, Session, Sessions
 from campana.errors import ServiceUnavailable
 from campana.frames import SESSION_ESTABLISHED
+from campana.operations.channel_details import Order
 from campana.store import app_instances, channels, identities, memberships, migrate, topics
 from campana.store.database import Tx
 from campana.store.sqlite import SqliteDatabase
@@ -397,23 +398,23 @@ def test_a_socket_that_closes_leaves_nothing_behind(tmp_path: Path) -> None:
     story(tell, tmp_path)
 
 
-def test_prefetched_frames_come_after_session_established(tmp_path: Path) -> None:
-    async def prefetch(admitted: Admitted, request: Admitted | Refusal) -> Iterable[str]:
-        return ["details of lobby"] if admitted.user_arn == ANN else []
+def test_prefetched_frames_come_after_session_established_to_who_asks_for_them(tmp_path: Path) -> None:
+    async def prefetch(session: Session, order: Order) -> None:
+        session.write(framed(f"details, {order} first"), 1)
 
     async def tell(world: World) -> None:
-        assert (await world.connect(ANN)).heard == ["details of lobby"]
+        assert (await world.connect(ANN, prefetch=Order.UNREAD)).heard == ["details, unread first"]
         assert (await world.connect(BOB)).heard == []
 
     story(tell, tmp_path, prefetch=prefetch)
 
 
 def test_what_fails_unexpectedly_closes_the_socket(tmp_path: Path) -> None:
-    async def prefetch(admitted: Admitted, request: Admitted | Refusal) -> Iterable[str]:
+    async def prefetch(session: Session, order: Order) -> None:
         raise RuntimeError("a bug")
 
     async def tell(world: World) -> None:
-        ann = await world.connect(ANN)
+        ann = await world.connect(ANN, prefetch=Order.UNREAD)
         assert (ann.heard, ann.code, len(world.sessions)) == ([], 1011, 0)
 
     story(tell, tmp_path, prefetch=prefetch)

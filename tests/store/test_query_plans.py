@@ -34,6 +34,14 @@ FUNCTIONS: dict[str, Callable[..., object]] = {
 MAY_SCAN_OR_SORT = {
     ("migrate.apply", "SCAN migrations"): "a row for each migration, read once at start",
     ("deletions.some", "SCAN deletions USING INDEX deletions_by_age"): "in the order of the index, up to the limit",
+    (
+        "memberships.unread_first_of_user",
+        "USE TEMP B-TREE FOR ORDER BY",
+    ): "the user's memberships, bounded by the limit",
+    (
+        "memberships.latest_first_of_user",
+        "USE TEMP B-TREE FOR ORDER BY",
+    ): "the user's memberships, bounded by the limit",
     ("executions.newest_of", "USE TEMP B-TREE FOR ORDER BY"): "the few executions of one message",
     ("memberships.of_member", "USE TEMP B-TREE FOR ORDER BY"): "one; of a moderator one in each of 100 sub-channels",
     ("memberships.of_user_in", "USE TEMP B-TREE FOR ORDER BY"): "the same",

@@ -5,7 +5,7 @@ socket layer frames, buffers, pings, and closes those that are too slow; close c
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence, Set
+from collections.abc import Awaitable, Callable, Hashable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -14,6 +14,7 @@ from campana.clock import Clock
 from campana.delivery.hub import Follower
 from campana.delivery.journal_reader import JournalReader
 from campana.frames import SESSION_ESTABLISHED
+from campana.operations.channel_details import Order
 from campana.store import identities, topics
 from campana.store.database import Database, Tx
 
@@ -37,7 +38,7 @@ REVIEW_BATCH = 500
 
 
 class Socket(Protocol):
-    """One accepted WebSocket. Neither method raises or waits; after the end of the connection both do nothing.
+    """One accepted WebSocket. `write` and `close` neither raise nor wait; after the connection's end they do nothing.
 
     However the connection ends, the socket layer then calls `Sessions.closed(socket)`, once.
     """
@@ -47,6 +48,9 @@ class Socket(Protocol):
 
     def close(self, code: int, reason: str = "") -> None:
         """Send what is queued, then a close frame."""
+
+    async def drained(self) -> bool:
+        """Wait until the peer has read most of what was written; False: the connection ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,8 @@ class Admitted:
     """Milliseconds since the epoch."""
     grant: Hashable = None
     """What the credentials hang on, for `Sessions.review`."""
+    prefetch: Order | None = None
+    """Hand it the details of its user's channels, in this order; None: do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +116,12 @@ class Sessions(Generic[Request]):
         text_frame: Callable[[str], bytes],
         judge: Callable[[Request], Awaitable[Admitted | Refusal]],
         *,
-        prefetch: Callable[[Admitted, Request], Awaitable[Iterable[str]]] | None = None,
+        prefetch: Callable[[Session, Order], Awaitable[None]] | None = None,
         connections_per_user: int = CONNECTIONS_PER_USER,
         follows: Follows | None = None,
     ) -> None:
-        """`judge` decides on a request (signature, policies, user); `prefetch` gives the texts of further frames.
+        """`judge` decides on a request (signature, policies, user); `prefetch` writes what those ask for who
+        want more than SESSION_ESTABLISHED.
 
         `follows` gives the topics of a user with their heads, or None if the user is no more, in the transaction it
         is handed.
@@ -122,7 +129,6 @@ class Sessions(Generic[Request]):
         self._db = db
         self._reader = reader
         self._clock = clock
-        self._text_frame = text_frame
         self._judge = judge
         self._prefetch = prefetch
         self._connections_per_user = connections_per_user
@@ -161,9 +167,8 @@ class Sessions(Generic[Request]):
             session.write(self._established, 1)
             self._reader.open(session, [(topic, head + 1) for topic, head in follows])
             log.info("session.established", topics=len(follows))
-            if self._prefetch is not None:
-                for text in await self._prefetch(verdict, request):
-                    session.write(self._text_frame(text), 1)
+            if self._prefetch is not None and verdict.prefetch is not None:
+                await self._prefetch(session, verdict.prefetch)
         except BaseException as error:
             if socket in self._sockets:
                 self.closed(socket)

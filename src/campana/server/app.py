@@ -19,7 +19,9 @@ from campana.clock import Clock, Ids, SystemClock
 from campana.delivery.hub import Hub
 from campana.delivery.journal_reader import JournalReader
 from campana.delivery.notifier.memory import MemoryNotifier
+from campana.delivery.prefetch import Prefetch
 from campana.delivery.session import SERVICE_RESTART, Sessions
+from campana.operations.channel_details import Sizes
 from campana.processors.runner import Runner
 from campana.processors.runtime import FunctionLine, Source
 from campana.processors.targets import Targets
@@ -96,6 +98,16 @@ class Server:
             clock,
             text_frame,
             Judge(self._db, authentication, authorisation),
+            prefetch=Prefetch(
+                self._db,
+                units,
+                text_frame,
+                Sizes(
+                    channels=settings.sessions.prefetch_channels,
+                    messages=settings.sessions.prefetch_messages,
+                    memberships=settings.sessions.prefetch_memberships,
+                ),
+            ),
             connections_per_user=settings.sessions.connections_per_user,
         )
         self._dispatcher = Dispatcher(self._db, clock, ids, settings, authentication, authorisation, page_key)
