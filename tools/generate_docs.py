@@ -11,11 +11,11 @@ from pathlib import Path
 
 import campana.operations  # noqa: F401  fills the registry
 from campana import events
-from campana.api.base import Route
+from campana.api.base import Route, wire_names
 from campana.api.routes import ROUTES
 from campana.auth.roles import Fact
 from campana.cli import config, main
-from campana.operations.registry import OPERATIONS
+from campana.operations.registry import APP_INSTANCE, OPERATIONS, Operation
 from campana.settings import LISTS, SECTIONS
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
@@ -70,19 +70,41 @@ def authorisation() -> str:
         "# Who may call what",
         "",
         GENERATED,
-        "The bearer needs all facts of one of the ways in; otherwise the answer is `ForbiddenException`. Operations"
-        " without a bearer ask for the credential alone.",
+        "First the policies of whoever signed must allow `chime:` and the operation's name on each of the resources"
+        " named here; otherwise the answer is `AccessDeniedException`. The server's own root key may everything."
+        " [Credentials](../how-to/credentials.md) tells how policies come about.",
         "",
-        "| operation | ways in |",
-        "|---|---|",
+        "Then the bearer needs all facts of one of the ways in; otherwise the answer is `ForbiddenException`."
+        " Operations without a bearer ask for the credential alone.",
+        "",
+        "| operation | policies are asked about | ways in |",
+        "|---|---|---|",
     ]
     for name in sorted(OPERATIONS):
         rows = OPERATIONS[name].allow
         ways = " · ".join(" and ".join(fact.value for fact in Fact if fact in row) for row in rows)
-        lines.append(f"| {name} | {ways or '*no bearer*'} |")
+        lines.append(f"| {name} | {_asked_about(OPERATIONS[name])} | {ways or '*no bearer*'} |")
+    lines += [
+        "",
+        "A request with `Tags` needs `chime:TagResource` besides; CreateChannel with `ExpirationSettings`"
+        " `chime:PutChannelExpirationSettings`, CreateAppInstanceUser with them"
+        " `chime:PutAppInstanceUserExpirationSettings`, on the same resources. A live session needs `chime:Connect` on"
+        " the user.",
+    ]
     lines += ["", "| fact | holds when |", "|---|---|"]
     lines += [f"| {fact.value} | {FACTS[fact]} |" for fact in Fact]
     return "\n".join(lines) + "\n"
+
+
+def _asked_about(operation: Operation) -> str:
+    names = wire_names(operation.route.request)
+    found = [names["chime_bearer"]] if "chime_bearer" in names else []
+    for each in operation.iam:
+        if isinstance(each, str):
+            found.append(names[each])
+        else:
+            found.append(f"{names[APP_INSTANCE]}/{each.kind}/{'*' if each.id is None else names[each.id]}")
+    return " and ".join(f"`{name}`" for name in found or ["*"])
 
 
 def events_page() -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from tests.auth.principals import (
     policy,
 )
 from tests.harness import App, MovableClock
+from tests.stories.node import JS, why_no_node
 
 
 def vend(vending: Vending, token: str, role: str = "chat-user", **more: Any) -> dict[str, Any]:
@@ -385,6 +387,16 @@ def test_boto3_finds_the_way_by_itself(
 
     session.client("chime-sdk-messaging").list_channels(AppInstanceArn=app.arn, ChimeBearer=ann.arn)
     assert session.get_credentials().method == "assume-role-with-web-identity"
+
+
+@pytest.mark.skipif(bool(why_no_node()), reason=why_no_node())
+def test_the_sdk_for_javascript_signs_in_with_a_token(vending: Vending, provider: IdentityProvider) -> None:
+    app = vending.app
+    ann, bob = app.users("ann", "bob")
+    token = provider.token("rsa", sub="ann")
+    command = ["node", str(JS / "web_identity.mjs"), vending.server.url, arn_of("chat-user"), token, app.arn]
+    done = subprocess.run([*command, ann.arn, bob.arn], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [0, "AccessDeniedException"]
 
 
 def test_how_long_keys_are_believed_that_cannot_be_asked_for(tmp_path: Path) -> None:
