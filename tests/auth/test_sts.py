@@ -5,6 +5,7 @@ import urllib.error
 import urllib.request
 from datetime import UTC, datetime
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -12,6 +13,8 @@ import pytest
 from botocore.config import Config
 from botocore.session import get_session
 
+from campana.auth.configured_roles import configured_roles
+from campana.settings import SetupError, load
 from tests.auth.conftest import Vending
 from tests.auth.principals import (
     EVERYTHING,
@@ -346,6 +349,16 @@ def test_a_token_belongs_to_its_key(vending: Vending, make: Any) -> None:
             forged.messaging.get_messaging_session_endpoint()
     with answered("InvalidSignatureException"):
         Principal(vending.server, one.key, two.secret, one.token).messaging.get_messaging_session_endpoint()
+
+
+@pytest.mark.parametrize(("trust", "may"), [({}, EVERYTHING), (trusting("*"), {"Version": "2012-10-17"})])
+def test_roles_of_the_settings_whose_policies_are_none(tmp_path: Path, trust: Any, may: Any) -> None:
+    (tmp_path / "trust.json").write_text(json.dumps(trust))
+    (tmp_path / "may.json").write_text(json.dumps(may))
+    (tmp_path / "campana.toml").write_text('[[roles]]\nname = "bad"\ntrust = "trust.json"\npolicy = "may.json"')
+    settings = load(tmp_path / "campana.toml", {}, {})
+    with pytest.raises(SetupError, match="the policies of the role bad cannot be used"):
+        configured_roles(settings)
 
 
 # Parameters.
