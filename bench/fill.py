@@ -129,9 +129,9 @@ def number_in_channel(sizes: Sizes, messages: int, position: int) -> int:
     return position * stride + (remainder or stride)
 
 
-def sender(number: int) -> str:
-    """Who sent the message of this number, in a channel that is measured."""
-    return SENDERS[number % len(SENDERS)]
+def sender(sizes: Sizes, messages: int, number: int) -> str:
+    """Who sent the message of this number, in the channel with so many."""
+    return SENDERS[number // (sizes.messages // messages) % len(SENDERS)]
 
 
 def fill(file: Path, sizes: Sizes, tell: Tell = lambda _: None) -> None:
@@ -253,17 +253,19 @@ def _join(connection: sqlite3.Connection, source: str, channel_arn: str, member_
 
 
 def _messages(connection: sqlite3.Connection, sizes: Sizes) -> None:
-    cases = ""
+    channels = senders = ""
     for number in sizes.messages_of_channel:
         stride, remainder = _place(sizes, number)
-        cases += f" WHEN i % {stride} = {remainder} THEN {_text(channel_of_messages(number))}"
+        channels += f" WHEN i % {stride} = {remainder} THEN {_text(channel_of_messages(number))}"
+        senders += f" WHEN i % {stride} = {remainder} THEN i / {stride}"
     at = f"({BEGINNING_MS} + i * {MESSAGE_EVERY_MS})"
     with _without_indexes(connection, "messages"):
         _insert(
             connection, "messages", _numbers(sizes.messages),
             id=f"printf('%016x%048x', {at} << 16, i)",
-            channel_arn=f"CASE{cases} ELSE '{APP}/channel/c-' || printf('%07d', (i * 7919) % {sizes.channels}) END",
-            sub_channel_id="''", sender_arn=f"'{APP}/user/u-' || printf('%06d', i % {len(SENDERS)})",
+            channel_arn=f"CASE{channels} ELSE '{APP}/channel/c-' || printf('%07d', (i * 7919) % {sizes.channels}) END",
+            sub_channel_id="''",
+            sender_arn=f"'{APP}/user/u-' || printf('%06d', (CASE{senders} ELSE i END) % {len(SENDERS)})",
             type="'STANDARD'", persistence="'PERSISTENT'", status="'SENT'", content=_text("x" * CONTENT_CHARACTERS),
             metadata="""'{"client":"bench"}'""", created_at=at, updated_at=at,
         )  # fmt: skip

@@ -150,7 +150,7 @@ class Cases:
         number = self._some_message(size, turn)
         path = f"{_messages(fill.channel_of_messages(size))}/{fill.message_id(number)}"
         body = msgspec.json.encode({"Content": "y" * fill.CONTENT_CHARACTERS})
-        return [signer.request("PUT", path, body, bearer=fill.sender(number))]
+        return [signer.request("PUT", path, body, bearer=fill.sender(self._sizes, size, number))]
 
     # Along members
 
