@@ -24,7 +24,7 @@ SIZES = Sizes(
     users=10_000,
     messages_of_channel=(20, 200, 2_000),
     members_of_channel=(10, 10_000),
-    memberships_of_user=(60, 20_000),
+    memberships_of_user=(200, 20_000),
     channels_of_app_instance=(100, 20_000),
 )
 FEW_MESSAGES, MANY_MESSAGES = (fill.channel_of_messages(number) for number in (20, 2_000))
@@ -236,8 +236,8 @@ def test_a_session_costs_as_much_as_its_user_has_memberships(counter: Counter) -
         for user in (FEW_MEMBERSHIPS, MANY_MEMBERSHIPS)
     )
 
-    assert [len(topics) for _, topics in (few, many)] == [61, 20_001]
-    assert many[0].steps / 20_000 < 1.1 * few[0].steps / 60
+    assert [len(topics) for _, topics in (few, many)] == [201, 20_001]
+    assert many[0].steps / 20_000 < 1.1 * few[0].steps / 200
 
 
 def test_deleting_a_user_answers_at_once_however_many_memberships_are_left_behind(counter: Counter) -> None:
