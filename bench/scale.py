@@ -362,6 +362,7 @@ async def _sessions(plan: ScalePlan, sizes: Sizes, server: Process, tell: Tell) 
             cpu, read = machine.cpu_ns(server.pid) - cpu, machine.bytes_read(server.pid) - read
             by_size[size].append(Cost(ms, cpu / 1000, read / 1024))
             await audience.close()
+            await asyncio.sleep(0.2)  # and its end is not the next one's
     return _case("a live session opened, to its first frame", MEMBERSHIPS, by_size)
 
 
