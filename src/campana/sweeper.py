@@ -196,8 +196,12 @@ def _remove_silently(unit: UnitOfWork, row: Membership) -> None:
     counts.add(unit.tx, row.member_arn, "memberships of a user", -1)
 
 
+LEAVING_BATCH: Final = 20
+"""Who leaves a channel is an event there, which costs ten times what the removal of a row does."""
+
+
 def _remove_some_of_identity(unit: UnitOfWork, identity_arn: str) -> int:
-    rows = memberships.some_of_user(unit.tx, identity_arn, BATCH)
+    rows = memberships.some_of_user(unit.tx, identity_arn, LEAVING_BATCH)
     for row in rows:
         if channels.find(unit.tx, row.channel_arn) is None:
             _remove_silently(unit, row)
