@@ -198,10 +198,10 @@ def test_a_refused_request_leaves_its_token_free(app: App) -> None:
     answered(201, ann.create_channel(**request))
 
 
-def test_the_quota_of_channels_is_kept_and_given_back(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_quota_of_channels_is_kept_and_given_back(app: App) -> None:
     ann = app.user("ann")
     channel = ann.makes_channel()
-    room_for(monkeypatch, app.server, app.arn, "channels", 0)
+    room_for(app.server, app.arn, "channels", 0)
 
     with refused("ResourceLimitExceeded"):
         ann.makes_channel()
@@ -209,21 +209,6 @@ def test_the_quota_of_channels_is_kept_and_given_back(app: App, monkeypatch: pyt
     assert _channels(app) == 1
     ann.delete_channel(ChannelArn=channel)
     ann.makes_channel()
-
-
-def test_what_is_not_built_is_said_to_be_so(app: App) -> None:
-    ann = app.user("ann")
-
-    for more in (
-        {"Tags": [{"Key": "k", "Value": "v"}]},
-        {"ExpirationSettings": {"ExpirationDays": 1, "ExpirationCriterion": "CREATED_TIMESTAMP"}},
-        {"ElasticChannelConfiguration": {
-            "MaximumSubChannels": 2, "TargetMembershipsPerSubChannel": 2, "MinimumMembershipPercentage": 1,
-        }},
-    ):  # fmt: skip
-        with pytest.raises(app.messaging.exceptions.ClientError, match="NotImplemented"):
-            ann.makes_channel(**more)
-    assert _channels(app) == 0
 
 
 def test_bots_make_channels_too(app: App) -> None:

@@ -276,9 +276,9 @@ def test_an_id_is_taken_while_its_user_is_being_deleted(app: App) -> None:
     app.user("ann")
 
 
-def test_the_quota_of_users_is_kept_and_given_back(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_quota_of_users_is_kept_and_given_back(app: App) -> None:
     ann = app.user("ann")
-    room_for(monkeypatch, app.server, app.arn, "users", 0)
+    room_for(app.server, app.arn, "users", 0)
 
     with refused("ResourceLimitExceeded"):
         app.user("bob")
@@ -299,17 +299,6 @@ def test_a_bearer_on_an_identity_call_is_ignored(app: App) -> None:
             headers={"x-amz-chime-bearer": bearer},
         )
         assert (answer.status, len(answer.json["AppInstanceUsers"])) == (200, 1)
-
-
-def test_expiration_and_tags_are_not_built(app: App) -> None:
-    request = {"AppInstanceArn": app.arn, "AppInstanceUserId": "ann", "Name": "Ann"}
-
-    for more in (
-        {"Tags": [{"Key": "k", "Value": "v"}]},
-        {"ExpirationSettings": {"ExpirationDays": 1, "ExpirationCriterion": "CREATED_TIMESTAMP"}},
-    ):
-        with pytest.raises(app.identity.exceptions.ClientError, match="NotImplemented"):
-            app.identity.create_app_instance_user(**request, **more)
 
 
 def _users(app: App) -> list[dict[str, str]]:
