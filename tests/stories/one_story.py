@@ -262,9 +262,7 @@ def messages(story: Story) -> None:
     assert redacted["Redacted"] is True
     assert "Content" not in redacted
     assert whispered["ChannelMessages"] == [edited, redacted, psst]
-    assert isinstance(
-        marked["ChannelMembership"]["AppInstanceUserMembershipSummary"]["ReadMarkerTimestamp"], datetime
-    )
+    assert isinstance(marked["ChannelMembership"]["AppInstanceUserMembershipSummary"]["ReadMarkerTimestamp"], datetime)
 
     story.tell(of("DeleteChannelMessage", third["MessageId"], "ann"))
     since, until = story.tell_together(

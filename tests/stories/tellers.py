@@ -95,7 +95,9 @@ def loaded_aws_cli(environment: Mapping[str, str], folder: Path) -> Iterator[Com
     """The AWS CLI, version 1, without its loading for each command (aws_cli.py)."""
     idle: queue.SimpleQueue[Program] = queue.SimpleQueue()
     programs = [
-        Program([sys.executable, aws_cli.__file__], {**environment, "PYTHONUTF8": "1"}, folder, folder / f"aws-{number}")
+        Program(
+            [sys.executable, aws_cli.__file__], {**environment, "PYTHONUTF8": "1"}, folder, folder / f"aws-{number}"
+        )
         for number in range(CLI_AT_ONCE)
     ]
     for program in programs:

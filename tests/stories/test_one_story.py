@@ -69,7 +69,9 @@ def test_the_aws_cli_2_tells_the_beginning_of_the_story(server, processor, refer
         pytest.skip("version 2 of the AWS CLI is not installed (Debian has it: apt-get install awscli)")
 
     # Debian's 2.9 is older than the environment's endpoint variables.
-    story = told(AwsCli(command(path, "--endpoint-url", server.url, environment=server.environment)), processor, [people])
+    story = told(
+        AwsCli(command(path, "--endpoint-url", server.url, environment=server.environment)), processor, [people]
+    )
 
     assert story.transcript == reference.transcript[: len(story.transcript)]
 
