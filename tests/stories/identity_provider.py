@@ -1,4 +1,4 @@
-"""An identity provider (OpenID Connect), as far as a relying party sees it: a signing key, tokens, and its JWKS over HTTP."""
+"""An identity provider (OpenID Connect), as far as others see it: it issues tokens and shows its key over HTTP."""
 
 import json
 import threading

@@ -1,17 +1,13 @@
-// A page that talks to the API at `?endpoint=` from an origin of its own: it signs in, calls, listens, and shows what
-// happened. Whoever drives the browser asks it by `window.answers`.
+// A page that talks to the API from an origin of its own: it signs in, calls, listens, and shows what happened. Whoever
+// drives the browser asks it by `window.answers`.
 
-import { ChimeSDKMessagingClient } from '@aws-sdk/client-chime-sdk-messaging';
 import * as sts from '@aws-sdk/client-sts';
-import { DefaultMessagingSession, MessagingSessionConfiguration, NoOpLogger } from 'amazon-chime-sdk-js';
+import { listen, messagingClient, signIn, where } from 'example'; // of docs/how-to/clients.md
 
 import { caller, refusal } from '../calls.mjs';
 
-const endpoint = new URLSearchParams(location.search).get('endpoint');
-const region = 'us-east-1';
-
 document.getElementById('origin').textContent = location.origin;
-document.getElementById('endpoint').textContent = endpoint;
+document.getElementById('endpoint').textContent = where.endpoint;
 
 /** A line of a list: what was done, in bold, and what came of it. */
 function show(list, what, details, { refused = '' } = {}) {
@@ -29,20 +25,18 @@ function show(list, what, details, { refused = '' } = {}) {
 /** An outcome of calls.mjs, shown and passed on. */
 function shown(what, outcome) {
   const { answer, name, message, status } = outcome;
-  if (answer) show('calls', what, `${status} ${JSON.stringify(answer)}`);
-  else show('calls', what, `${status} ${message}`, { refused: name });
+  if (answer) show('calls', what, `${status} ${shortened(JSON.stringify(answer))}`);
+  else show('calls', what, `${status} ${shortened(message)}`, { refused: name });
   return outcome;
 }
 
-let credentials;
+/** ARNs without what they all begin with. */
+const shortened = (text) => text.replaceAll(/arn:aws:chime:[^/]*:app-instance\/[0-9a-f-]+\/?/g, '…/');
+
 let call;
+let client;
 const events = [];
 const waiting = [];
-
-function use(taken) {
-  credentials = taken;
-  call = caller({ endpoint, region, credentials });
-}
 
 function happened(event) {
   const { headers, payload, code } = event;
@@ -53,20 +47,18 @@ function happened(event) {
 
 window.answers = {
   /** Uses keys as they are. */
-  async keys(given) {
-    use(given);
+  async keys(credentials) {
+    call = caller({ ...where, credentials });
     return {};
   },
 
-  /** Takes a role with the token of an identity provider, and uses the credentials that come of it. */
-  async signIn({ role, token, session }) {
-    const client = new sts.STSClient({ endpoint, region });
-    const asked = { RoleArn: role, RoleSessionName: session, WebIdentityToken: token };
+  /** Signs in with the token of an identity provider, and calls with what comes of it. */
+  async signIn({ token }) {
+    client = messagingClient(() => token);
+    call = caller({ ...where, credentials: client.config.credentials });
     try {
-      const { Credentials, AssumedRoleUser, $metadata } = await client.send(new sts.AssumeRoleWithWebIdentityCommand(asked));
-      const { AccessKeyId: accessKeyId, SecretAccessKey: secretAccessKey, SessionToken: sessionToken } = Credentials;
-      use({ accessKeyId, secretAccessKey, sessionToken, expiration: Credentials.Expiration });
-      return shown('AssumeRoleWithWebIdentity', { answer: AssumedRoleUser, status: $metadata.httpStatusCode });
+      const { expiration } = await signIn(token);
+      return shown('AssumeRoleWithWebIdentity', { answer: { expiration }, status: 200 });
     } catch (error) {
       return shown('AssumeRoleWithWebIdentity', refusal(error, sts));
     }
@@ -79,7 +71,7 @@ window.answers = {
 
   /** A request without the SDK, and what a page can read of its answer. */
   async request({ method, path, body }) {
-    const response = await fetch(endpoint + path, { method, body });
+    const response = await fetch(where.endpoint + path, { method, body });
     const name = response.headers.get('x-amzn-errortype');
     const { Message } = await response.json();
     show('calls', `${method} ${path}`, `${response.status} ${Message}`, { refused: name });
@@ -88,15 +80,13 @@ window.answers = {
 
   /** Opens a live session, which ends this by its start or its stop. */
   async connect({ user }) {
-    const client = new ChimeSDKMessagingClient({ endpoint, region, credentials });
-    const session = new DefaultMessagingSession(new MessagingSessionConfiguration(user, null, undefined, client), new NoOpLogger());
-    session.addObserver({
+    const observer = {
       messagingSessionDidReceiveMessage: ({ type, headers, payload }) =>
         happened({ type, headers, payload: JSON.parse(payload) }),
       messagingSessionDidStop: ({ code, reason }) => happened({ did: 'stop', code, reason }),
-    });
+    };
     try {
-      await session.start();
+      await listen(client, user, observer);
       return { did: 'start' };
     } catch ({ code, reason }) {
       return { did: 'reject', code, reason };
