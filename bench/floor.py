@@ -23,7 +23,8 @@ from campana.api.messaging import (
     SendChannelMessageRequest,
     SendChannelMessageResponse,
 )
-from campana.auth.caller import ACCESS_KEYS, KeyRing, Known, root
+from campana.auth import stored_keys
+from campana.auth.caller import KeyRing, Known, root
 from campana.auth.sealing import KEY_BYTES, Sealer
 from campana.auth.session_token import SessionTokens
 from campana.clock import Ids, SystemClock
@@ -56,7 +57,7 @@ class Floor:
             account,
             [Known(root(access_key_id, account), secret)],
             roles={},
-            sealer=Sealer(unused, ACCESS_KEYS, self.ids),
+            sealer=Sealer(unused, stored_keys.PURPOSE, self.ids),
             tokens=SessionTokens(unused, self.ids),
             look_up=self._look_up,
         )

@@ -85,6 +85,7 @@ class Socket(asyncio.Protocol):
         "_ended",
         "_frames",
         "_missed",
+        "_resumed",
         "_slot",
         "_sockets",
         "_stalled",
@@ -99,6 +100,7 @@ class Socket(asyncio.Protocol):
         self._missed = 0  # pings without an answer
         self._stalled = False  # the transport's buffer is above its high-water mark
         self._frames = 0  # written since then
+        self._resumed: asyncio.Event | None = None  # for those who wait for it to be below
         self._ended = False  # closing or closed: nothing more is written
         self._close_timer: asyncio.TimerHandle | None = None
         self._closed_callback: Callable[[int], None] | None = None
@@ -137,6 +139,14 @@ class Socket(asyncio.Protocol):
         self._core.send_close(code, reason.encode()[:REASON_BYTES_MAX].decode(errors="ignore"))
         self._send_pending()
 
+    async def drained(self) -> bool:
+        """Wait until the peer has read most of what was written; False if the connection ends before."""
+        while self._stalled and not self._ended:
+            if self._resumed is None:
+                self._resumed = asyncio.Event()
+            await self._resumed.wait()
+        return not self._ended
+
     def when_closed(self, callback: Callable[[int], None]) -> None:
         """Call back with the close code, once, when the connection is gone; at once if it is gone already."""
         if self._slot is None:
@@ -161,9 +171,11 @@ class Socket(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._stalled = False
+        self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended = True
+        self._wake()
         if self._close_timer is not None:
             self._close_timer.cancel()
         self._core.parser.close()  # the generator and the core hold each other: free them now, not at the next gc
@@ -203,6 +215,11 @@ class Socket(asyncio.Protocol):
             self._transport.write_eof()
         elif finished:
             self._transport.close()
+
+    def _wake(self) -> None:
+        if self._resumed is not None:
+            self._resumed.set()
+            self._resumed = None
 
     def _count_waiting(self, number: int) -> None:
         self._frames += number
