@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-export CAMPANA_NODE_RIC := $(wildcard $(CURDIR)/tests/js/ric/node_modules/.bin/aws-lambda-ric)
 
 .PHONY: check test fast lint types imports docs api golden serve bench bench-scale js node-ric clean
 

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from tests.node import NODE_RIC
 
 from campana.clock import Ids, SystemClock
 from campana.processors.runtime import (
@@ -425,18 +426,14 @@ def test_the_runtime_api_hangs_up_on_garbage():
 # Node.js.
 
 
-def node_client(own: bool) -> None:
+@pytest.fixture(params=[False, True], ids=["aws-lambda-ric", "own client"])
+def own_node_client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     if shutil.which("node") is None:
         pytest.skip("Node.js is not installed")
-    if not own and not os.environ.get("CAMPANA_NODE_RIC") and shutil.which("aws-lambda-ric") is None:
-        folders = [folder / "node_modules/.bin/aws-lambda-ric" for folder in INDEX.parents]
-        if not any(path.exists() for path in folders):
-            pytest.skip("aws-lambda-ric is not installed: make node-ric")
-
-
-@pytest.fixture(params=[False, True], ids=["aws-lambda-ric", "own client"])
-def own_node_client(request: pytest.FixtureRequest) -> bool:
-    node_client(request.param)
+    if not request.param:
+        if not NODE_RIC.exists():
+            pytest.skip("tests/js/ric/node_modules is missing: run `make node-ric`")
+        monkeypatch.setenv("CAMPANA_NODE_RIC", str(NODE_RIC))
     return request.param
 
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import load_pem_x509_certificate
 
 from tests.harness import App
-from tests.stories.node import JS, why_no_node
+from tests.node import JS, why_no_node
 from tests.stories.one_story import messaging, told
 from tests.stories.serving import Program, Server
 from tests.stories.tellers import JavaScript

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.node import JS, why_no_node
 from tests.stories import client_docs
-from tests.stories.node import JS, why_no_node
 from tests.stories.serving import Server, serving
 
 

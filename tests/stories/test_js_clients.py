@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 
 from tests.harness import LAMBDA, App, Processor, User, calls_back
-from tests.stories.node import JS, why_no_node
+from tests.node import JS, NODE_RIC, why_no_node
 from tests.stories.serving import Program, Server, serving
 
 MODERATE = JS / "functions" / "moderate" / "index.mjs"
-NODE_RIC = JS / "ric" / "node_modules" / ".bin" / "aws-lambda-ric"
 
 
 pytestmark = pytest.mark.skipif(bool(why_no_node()), reason=why_no_node())

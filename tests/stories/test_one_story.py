@@ -13,8 +13,8 @@ from pathlib import Path
 import boto3
 import pytest
 
+from tests.node import JS, why_no_node
 from tests.stories import client_docs
-from tests.stories.node import JS, why_no_node
 from tests.stories.one_story import Teller, identity, messaging, people, told
 from tests.stories.serving import Program, Server
 from tests.stories.tellers import AwsCli, Boto3, JavaScript, command, loaded_aws_cli
