@@ -465,7 +465,7 @@ def test_handlers_with_a_callback_work_with_our_client_and_no_longer_with_awss(o
     if own_node_client:
         assert outcome == {"event": 1}
     else:
-        assert outcome.kind is FailureKind.ERROR
+        assert outcome.kind is FailureKind.INIT
         assert "AWS Lambda has removed support for callback-based function handlers" in outcome.message
 
 
