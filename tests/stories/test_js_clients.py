@@ -3,9 +3,7 @@
 Their programs are in tests/js; each tells what it saw in lines of JSON.
 """
 
-import shutil
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,26 +11,13 @@ from typing import Any
 import pytest
 
 from tests.harness import LAMBDA, App, Processor, User, calls_back
+from tests.node import JS, NODE_RIC, why_no_node
 from tests.stories.serving import Program, Server, serving
 
-JS = Path(__file__).parents[1] / "js"
 MODERATE = JS / "functions" / "moderate" / "index.mjs"
-NODE_RIC = JS / "ric" / "node_modules" / ".bin" / "aws-lambda-ric"
 
 
-def why_not() -> str:
-    """What these tests need and this machine has not got; empty if it has all."""
-    if (node := shutil.which("node")) is None:
-        return "Node is not installed"
-    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    if int(version.removeprefix("v").partition(".")[0]) < 20:
-        return f"Node {version} is older than 20, which the AWS SDK needs"
-    if not (JS / "node_modules").is_dir():
-        return "tests/js/node_modules is missing: run `make js`"
-    return ""
-
-
-pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
+pytestmark = pytest.mark.skipif(bool(why_no_node()), reason=why_no_node())
 
 NodePrograms = Callable[..., Program]
 
