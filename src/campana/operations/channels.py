@@ -17,9 +17,6 @@ from campana.api.messaging import (
     ListSubChannelsResponse,
     PutChannelExpirationSettingsRequest,
     PutChannelExpirationSettingsResponse,
-    SearchChannelsRequest,
-    SearchChannelsResponse,
-    SearchField,
     SubChannelSummary,
     UpdateChannelRequest,
     UpdateChannelResponse,
@@ -29,10 +26,10 @@ from campana.errors import BadRequest, Conflict, Forbidden, ResourceLimitExceede
 from campana.operations import tagging
 from campana.operations.expiration import expires_at
 from campana.operations.memberships import existing_member
-from campana.operations.quotas import give_back, take
+from campana.operations.quotas import give_back, in_force, take
 from campana.operations.registry import operation
 from campana.store import channels, counts, deletions, memberships, moderators, sub_channels
-from campana.unit_of_work import Call, UnitOfWork, parsed
+from campana.unit_of_work import Call, UnitOfWork
 
 
 @operation(on="app_instance_arn", allow=[{USER}], iam=())
@@ -46,7 +43,7 @@ def create_channel(call: Call, request: CreateChannelRequest) -> CreateChannelRe
     defaults = call.settings.channels
     elastic = request.elastic_channel_configuration
     if elastic is not None:
-        _check_elastic(request, elastic)
+        _check_elastic(call, request, elastic)
     expiration = request.expiration_settings
     channel = channels.Channel(
         arn=channel_arn,
@@ -77,7 +74,7 @@ def create_channel(call: Call, request: CreateChannelRequest) -> CreateChannelRe
     return CreateChannelResponse(channel_arn=channel_arn)
 
 
-def _check_elastic(request: CreateChannelRequest, elastic: ElasticChannelConfiguration) -> None:
+def _check_elastic(call: Call, request: CreateChannelRequest, elastic: ElasticChannelConfiguration) -> None:
     """Raises BadRequest or ResourceLimitExceeded (spec/elastic-channels.md §2)."""
     if request.member_arns is not None:
         raise BadRequest("An elastic channel is made without members: MemberArns is not allowed.")
@@ -87,8 +84,9 @@ def _check_elastic(request: CreateChannelRequest, elastic: ElasticChannelConfigu
     if sub_channels * members > limits.SUB_CHANNEL_PRODUCT:
         raise BadRequest(f"An elastic channel has room for {limits.SUB_CHANNEL_PRODUCT:,} members at most.")
     for number, what in ((sub_channels, "sub-channels"), (members, "memberships of a sub-channel")):
-        if number > limits.QUOTAS[what]:
-            raise ResourceLimitExceeded(f"The quota is {limits.QUOTAS[what]:,} {what}.")
+        most = in_force(call.tx, call.settings, request.app_instance_arn, what)
+        if number > most:
+            raise ResourceLimitExceeded(f"The quota is {most:,} {what}.")
 
 
 def _appoint(call: Call, channel: channels.Channel, moderator_arns: list[str]) -> None:
@@ -173,32 +171,6 @@ def _as_seen(call: Call, row: channels.Channel) -> channels.Channel:
         return row
     membership = memberships.of_user_in(call.tx, call.bearer.arn, row)
     return msgspec.structs.replace(row, last_message_at=membership.last_message_at if membership else None)
-
-
-@operation(on=None, allow=[{USER}], reads=True, iam=())
-def search_channels(call: Call, request: SearchChannelsRequest) -> SearchChannelsResponse:
-    """The bearer's channels, an admin's all channels, whose members include, or are just, the users of every field.
-
-    HIDDEN members do not count, and elastic channels are left out (spec/api.md §2).
-    """
-    includes = _values(request.fields, "INCLUDES")
-    equals = {frozenset(field.values) for field in request.fields if field.operator == "EQUALS"}
-    wanted = list(dict.fromkeys((*includes, *_values(request.fields, "EQUALS"))))
-    for member_arn in wanted:
-        if parsed(member_arn, "fields.values").app_instance != call.bearer.app_instance_arn:
-            raise Forbidden
-    if equals and (len(equals) > 1 or not set(wanted) <= next(iter(equals))):
-        return SearchChannelsResponse(channels=[])
-    listed_by = wanted[0] if call.is_admin else call.bearer.arn
-    find = channels.page_with_members_only if equals else channels.page_with_members
-    page = find(call.tx, listed_by, wanted, call.after, call.limit)
-    return SearchChannelsResponse(
-        channels=[views.listed_summary(row) for row in page.rows], next_token=call.token(page)
-    )
-
-
-def _values(fields: list[SearchField], operator: str) -> list[str]:
-    return [value for field in fields if field.operator == operator for value in field.values]
 
 
 @operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}])

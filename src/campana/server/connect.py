@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from campana import arn, limits
 from campana.auth import sigv4
-from campana.delivery.session import Admitted, Refusal
+from campana.delivery.session import FORBIDDEN, NOT_AUTHORISED, Admitted, Refusal
 from campana.errors import AccessDenied, ApiError
 from campana.operations.channel_details import Order
 from campana.server.authentication import Authentication
@@ -15,9 +15,6 @@ from campana.store import identities
 from campana.store.database import Database
 from campana.wire import router
 from campana.wire.http import HttpRequest
-
-NOT_AUTHORISED = 4401
-FORBIDDEN = 4003
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,7 @@ class Judge:
             return Refusal(FORBIDDEN, "The policies of the credentials do not allow chime:Connect as this user")
         if named.kind is not arn.Kind.USER or await self.db.peek(identities.find, user_arn) is None:
             return Refusal(FORBIDDEN, "There is no such user")
-        return Admitted(user_arn, session_id, caller.expires_at, _prefetch(parameters))
+        return Admitted(user_arn, session_id, caller.expires_at, caller.grant, _prefetch(parameters))
 
 
 def _prefetch(parameters: Mapping[str, str]) -> Order | None:

@@ -8,7 +8,7 @@ after the handshake. The URL of a handshake holds a signature and is never logge
 import asyncio
 import logging
 import struct
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from websockets.datastructures import Headers
@@ -35,7 +35,7 @@ TRY_AGAIN_LATER = 1013
 REASON_BYTES_MAX = 123  # RFC 6455 §5.5: a control frame holds 125, two of which are the code
 PING_FRAME = b"\x89\x00"
 WHEEL_SLOTS = 32
-HANDSHAKE_HEADERS = frozenset({b"connection", b"upgrade", b"sec-websocket-key", b"sec-websocket-version", b"origin"})
+HANDSHAKE_HEADERS = ("connection", "upgrade", "sec-websocket-key", "sec-websocket-version", "origin")
 
 # A level of its own: at DEBUG the core would write URLs and contents.
 _core_log = logging.getLogger("campana.websocket.core")
@@ -258,7 +258,7 @@ class Sockets:
     def __len__(self) -> int:
         return self._count
 
-    def handshake(self, method: str, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    def handshake(self, method: str, headers: Mapping[str, str]) -> bytes:
         """The bytes that complete the upgrade. Raises an `ApiError` for a handshake that is none.
 
         Whoever it is gets in: browsers cannot see why a handshake failed (spec/realtime.md §2).
@@ -267,13 +267,12 @@ class Sockets:
             raise MethodNotAllowed("A WebSocket is opened with GET.")
         fields = Headers()
         try:
-            for name, value in headers:
-                if name in HANDSHAKE_HEADERS:
-                    fields[name.decode("latin-1")] = value.decode("latin-1")
+            for name in HANDSHAKE_HEADERS:
+                if name in headers:
+                    fields[name] = headers[name]
         except InvalidHeaderValue:
             raise BadRequest("The WebSocket handshake is not valid.") from None
-        versions = fields.get_all("sec-websocket-version")
-        if versions and versions != ["13"]:
+        if headers.get("sec-websocket-version", "13") != "13":
             raise UpgradeRequired("This server speaks version 13 of the WebSocket protocol.")
         response = ServerProtocol(origins=self._origins, logger=_core_log).accept(Request(PATH, fields))
         match response.status_code:
