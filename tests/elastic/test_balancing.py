@@ -1,4 +1,4 @@
-"""SCALE_IN: a sub-channel that became too small is joined with another."""
+"""A sub-channel that became too small is joined with another (SCALE_IN), and what takes several transactions."""
 
 from dataclasses import dataclass
 
@@ -127,6 +127,17 @@ def test_what_is_pending_in_it_is_dropped_and_its_callback_refused(hall: Hall, p
     assert rows(hall.server, "executions", channel_arn=hall.channel) == 0
 
 
+def balances(hall: Hall) -> None:
+    """One transaction of it."""
+
+    def balance(unit: UnitOfWork) -> None:
+        channel = channels.find(unit.tx, hall.channel)
+        assert channel is not None
+        elastic_members.balance(unit, channel)
+
+    hall.server.writes(hall.server.server._units.run, balance)
+
+
 # While it goes on: a large sub-channel is emptied in several transactions.
 
 
@@ -143,23 +154,17 @@ class Moving:
 
     def step(self) -> None:
         """One transaction more."""
-
-        def balance(unit: UnitOfWork) -> None:
-            channel = channels.find(unit.tx, self.hall.channel)
-            assert channel is not None
-            elastic_members.balance(unit, channel)
-
-        self.hall.server.writes(self.hall.server.server._units.run, balance)
+        balances(self.hall)
 
 
 @pytest.fixture
 def moving(app: App, monkeypatch: pytest.MonkeyPatch) -> Moving:
     monkeypatch.setattr(sub_channels, "to_balance", lambda tx, now: None)  # the sweeper keeps out
-    monkeypatch.setattr(elastic_members, "MOVED_AT_ONCE", 1)
     hall = Hall.of(app, sub_channels=2, target=8)
     members = hall.filled(9)
     first, second = hall.sizes()
     hall.leaves(*members[:2])
+    monkeypatch.setattr(elastic_members, "MOVED_AT_ONCE", 1)
     story = Moving(hall, first, second, members[2], members[3], app.users("new", "newer"))
     story.step()
     assert hall.sizes() == {first: 1, second: 6}
@@ -211,3 +216,34 @@ def test_the_sweeper_finishes_what_another_process_began(moving: Moving, monkeyp
     moving.hall.settles()
 
     assert moving.hall.sizes() == {moving.second: 7}
+
+
+def test_a_new_sub_channel_is_filled_in_several_transactions_while_others_join(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sub_channels, "to_balance", lambda tx, now: None)  # the sweeper keeps out
+    monkeypatch.setattr(elastic_members, "MOVED_AT_ONCE", 1)
+    hall = Hall.of(app, sub_channels=2, target=8)
+    members = hall.filled(9)
+    first, second = hall.sizes()
+    assert hall.sizes() == {first: 7, second: 2}
+
+    hall.joins(app.user("new"))
+    hall.leaves(members[0])  # fewer than the minimum are in the new one, and the old one would have room for them
+    for _ in range(3):
+        balances(hall)
+    assert hall.sizes() == {first: 4, second: 5}
+
+    balances(hall)
+    balances(hall)
+    assert hall.sizes() == {first: 4, second: 5}
+
+
+def test_the_sweeper_fills_it(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(elastic_members, "MOVED_AT_ONCE", 1)
+    hall = Hall.of(app, sub_channels=2, target=8)
+    hall.filled(9)
+
+    hall.server.settle()
+
+    assert list(hall.sizes().values()) == [4, 5]
