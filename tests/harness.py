@@ -261,6 +261,7 @@ class Heard:
     type: str
     message_type: str
     payload: Any
+    reason: str | None = None
 
 
 _session_numbers = count(1)
@@ -289,7 +290,12 @@ class Session:
         frame = json.loads(self.socket.recv(timeout=PATIENCE_S))
         headers = frame["Headers"]
         payload = json.loads(frame["Payload"]) if "Payload" in frame else None
-        return Heard(headers["x-amz-chime-event-type"], headers["x-amz-chime-message-type"], payload)
+        return Heard(
+            headers["x-amz-chime-event-type"],
+            headers["x-amz-chime-message-type"],
+            payload,
+            headers.get("x-amz-chime-event-reason"),
+        )
 
     def until(self, type: str, **payload: Any) -> list[Heard]:
         """Everything up to and with the first event of this type whose payload has these members."""
