@@ -19,6 +19,7 @@ COMMANDS = {
     "serve": "run the server",
     "demo": "watch a server, a channel flow and live sessions at work",
     "credentials": "show the root key pair",
+    "quotas": "show and set quotas and rates, also while a server is running",
     "config": "show, check or explain the settings",
 }
 

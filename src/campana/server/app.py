@@ -34,6 +34,7 @@ from campana.server.dispatch import Dispatcher
 from campana.server.front import HttpFront, tls_context
 from campana.server.jwks import Jwks
 from campana.server.sts import StsFront, is_for_sts
+from campana.server.throttle import Throttle
 from campana.server.websocket import Socket, SocketBounds, Sockets, text_frame
 from campana.settings import AuthMode, Settings, SetupError
 from campana.store import migrate, secrets
@@ -82,6 +83,7 @@ class Server:
         )
         authentication = Authentication(settings, keys, clock, over_tls)
         authorisation = Authorisation(self._look_up, clock, over_tls)
+        throttle = Throttle(settings, self._look_up, clock)
         units = Units(clock, ids, settings)
         notifier = MemoryNotifier()
         self._notifier = notifier
@@ -91,10 +93,10 @@ class Server:
             self._reader,
             clock,
             text_frame,
-            Judge(self._db, authentication, authorisation),
+            Judge(self._db, authentication, authorisation, throttle),
             connections_per_user=settings.sessions.connections_per_user,
         )
-        self._dispatcher = Dispatcher(self._db, clock, ids, settings, authentication, authorisation, page_key)
+        self._dispatcher = Dispatcher(self._db, clock, ids, settings, authentication, authorisation, throttle, page_key)
         self._sts = StsFront(
             Sts(account, settings.account.partition, tokens),
             authentication,
