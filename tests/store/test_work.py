@@ -129,7 +129,7 @@ LOOK_UPS: dict[str, tuple[Fill, Look]] = {
     "due executions among later ones": (LATER, lambda tx, _: executions.due(tx, 3, PAGE)),
     "the next due execution": (LATER, lambda tx, far: executions.next_due(tx, int(far[0] or 0))),
     "completed executions whose time is over": (COMPLETED, lambda tx, _: executions.forget_completed(tx, 3, PAGE)),
-    "leases among completed executions": (COMPLETED, lambda tx, _: executions.release_leases(tx, "INVOKING", 0)),
+    "leases among completed executions": (COMPLETED, lambda tx, _: executions.shorten_leases(tx, "INVOKING", 0)),
     "the oldest deletion": (rows("deletions", arn=NAME, requested_at="i"), lambda tx, _: deletions.some(tx, 1)),
 }
 

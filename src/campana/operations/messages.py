@@ -49,6 +49,12 @@ def _flow_for(call: Call, type: str) -> ChannelFlow | None:
     return channel_flows.find(call.tx, call.channel.channel_flow_arn)
 
 
+def _next_time(call: Call) -> int:
+    """Now, or, if the clock was put back, just after the last message: lists and those who poll by time miss none."""
+    last = call.channel.last_message_at or 0
+    return last + 1 if call.now < last <= call.now + limits.CLOCK_PUT_BACK_MS else call.now
+
+
 @operation(on="channel_arn", allow=[{MEMBER, VISIBLE}], rate=MESSAGE_WRITES)
 def send_channel_message(call: Call, request: SendChannelMessageRequest) -> SendChannelMessageResponse:
     """Send, or, in a channel with a flow, hand to its processors first: then the answer says PENDING."""
@@ -59,8 +65,9 @@ def send_channel_message(call: Call, request: SendChannelMessageRequest) -> Send
     ):
         raise BadRequest("The Target must be a member of the channel.")
     flow = _flow_for(call, request.type)
+    at = _next_time(call)
     message = Message(
-        id=call.ids.message(call.now),
+        id=call.ids.message(at),
         channel_arn=call.channel.arn,
         sub_channel_id=call.sub_channel_id,
         sender_arn=call.bearer.arn,
@@ -74,8 +81,8 @@ def send_channel_message(call: Call, request: SendChannelMessageRequest) -> Send
         message_attributes=attributes_json(request.message_attributes),
         push_notification=push_json(request.push_notification),
         target_arn=target_arn,
-        created_at=call.now,
-        updated_at=call.now,
+        created_at=at,
+        updated_at=at,
         edited_at=None,
         redacted_at=None,
     )
