@@ -39,18 +39,18 @@ class Buckets:
         """Take one from each bucket, or, if one is empty, none from any: a refused call costs nothing."""
         now = now_ms * 1_000_000
         self._turn(now)
-        taken = []
+        taken, admitted = [], True
         for key, per_second in takes:
             interval = _interval(per_second)
             empty = now + interval * per_second * BURST  # when a bucket that is empty now will be full
             full_at = max(self._full_at(key), now)
             if full_at > empty:  # the clock was put back: from here on an empty bucket fills as any other
                 self._recent[key] = full_at = empty
-            if full_at + interval > empty:
-                return False
+            admitted = admitted and full_at + interval <= empty
             taken.append((key, full_at + interval))
-        self._recent.update(taken)
-        return True
+        if admitted:
+            self._recent.update(taken)
+        return admitted
 
     def give_back(self, takes: Sequence[Take]) -> None:
         """What `admit` took."""
