@@ -5,12 +5,11 @@ Quotas are in force at once, rates within a second.
 
 import argparse
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from campana import arn, limits, settings
+from campana import arn, limits
+from campana.cli import beside
 from campana.settings import Settings, SetupError, value_at
 from campana.store import app_instances, quotas
 from campana.store.database import Tx
@@ -31,7 +30,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EXAMPLES
     actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
     listing = actions.add_parser("list", help="what is in force, and where it comes from", allow_abbrev=False)
-    listing.add_argument("--json", action="store_true", help="as JSON")
     setting = actions.add_parser("set", help="set a quota or a rate (calls a second)", allow_abbrev=False)
     setting.add_argument("name", metavar="NAME", help="as `campana quotas list` shows it")
     setting.add_argument("value", metavar="VALUE", type=int, help="a whole number; for rates-enforced 1 or 0")
@@ -45,8 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
             default=quotas.EVERYWHERE,
             help="of this one (not given: of the server)",
         )
-        action.add_argument("--config", type=Path, metavar="FILE", help="settings (default: ./campana.toml, if any)")
-        action.add_argument("--data-dir", metavar="DIR", help="data folder (default: ./campana-data)")
+        beside.arguments(action)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,30 +58,9 @@ class InForce:
 
 def run(args: argparse.Namespace) -> int:
     """Do what `args.action` says; raises SetupError."""
-    from campana.clock import SystemClock
-    from campana.store import migrate
-    from campana.store.sqlite import CannotOpen, SqliteDatabase
-
-    tree = settings.load(args.config, os.environ, {"server.data_dir": args.data_dir})
-    if not tree.database_file.exists():
-        raise SetupError(f"there is no database {tree.database_file}; `campana serve` makes it at its first start")
     _check(args)
-
-    def work(tx: Tx) -> list[InForce]:
-        if migrate.apply(tx, SystemClock().now()):  # undone by the error
-            raise SetupError(f"{tree.database_file} was last used by an older version; start the server first")
-        return _perform(tx, tree, args)
-
-    try:
-        db = SqliteDatabase(tree.database_file)
-    except CannotOpen as error:
-        raise SetupError(str(error)) from error
-    try:
-        found = db.write_now(work)
-    except migrate.SchemaMismatch as error:
-        raise SetupError(str(error)) from error
-    finally:
-        db.close_now()
+    with beside.opened(args) as server:
+        found = server.db.write_now(lambda tx: _perform(tx, server.settings, args))
     if args.action == "list":
         print(json.dumps([asdict(each) for each in found], indent=2) if args.json else _table(found))
     return 0

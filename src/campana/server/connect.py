@@ -1,11 +1,13 @@
 """Who may open a live session: the judgement after an accepted `/connect` (spec/realtime.md §2 and §3)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from campana import arn, limits
 from campana.auth import sigv4
-from campana.delivery.session import TOO_MANY, Admitted, Refusal
+from campana.delivery.session import FORBIDDEN, NOT_AUTHORISED, TOO_MANY, Admitted, Refusal
 from campana.errors import AccessDenied, ApiError
+from campana.operations.channel_details import Order
 from campana.operations.quotas import in_force
 from campana.server.authentication import Authentication
 from campana.server.authorisation import Authorisation
@@ -15,9 +17,6 @@ from campana.store import identities
 from campana.store.database import Database, Tx
 from campana.wire import router
 from campana.wire.http import HttpRequest
-
-NOT_AUTHORISED = 4401
-FORBIDDEN = 4003
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +54,20 @@ class Judge:
         connections = await self.db.peek(_connections_of, self.authentication.settings, user_arn)
         if named.kind is not arn.Kind.USER or connections is None:
             return Refusal(FORBIDDEN, "There is no such user")
-        return Admitted(user_arn, session_id, caller.expires_at, connections)
+        return Admitted(
+            user_arn, session_id, caller.expires_at, caller.grant, _prefetch(parameters), connections_max=connections
+        )
 
 
 def _connections_of(tx: Tx, settings: Settings, user_arn: str) -> int | None:
     """How many sessions the user may have; None: there is no such user."""
     user = identities.find(tx, user_arn)
     return None if user is None else in_force(tx, settings, user.app_instance_arn, "connections")
+
+
+def _prefetch(parameters: Mapping[str, str]) -> Order | None:
+    """What an unknown value asks for is not known: like an unknown parameter it changes nothing."""
+    if parameters.get("prefetch-on") != "connect":
+        return None
+    asked = parameters.get("prefetch-sort-by")
+    return Order.LAST_MESSAGE if asked == Order.LAST_MESSAGE else Order.UNREAD
