@@ -84,25 +84,22 @@ def bans_of_identity(tx: Tx, identity_arn: str, limit: int) -> int:
 
 
 def rest_of_app_instance(tx: Tx, app_instance_arn: str, limit: int) -> int:
-    """Remove up to `limit` admins, flows and what belongs to them, when users and channels are gone; how many there
-    were."""
+    """Remove up to `limit` admins and flows with their tags, when users and channels are gone; how many there were."""
     gone = tx.run(
         "DELETE FROM admins WHERE (app_instance_arn, admin_arn) IN"
         " (SELECT app_instance_arn, admin_arn FROM admins WHERE app_instance_arn = :app LIMIT :limit)",
         app=app_instance_arn,
         limit=limit,
     )
-    gone += tx.run(
-        "DELETE FROM tags WHERE (resource_arn, key) IN (SELECT t.resource_arn, t.key FROM channel_flows f"
-        " JOIN tags t ON t.resource_arn = f.arn WHERE f.app_instance_arn = :app LIMIT :limit)",
+    tx.run(
+        "DELETE FROM tags WHERE resource_arn IN"
+        " (SELECT arn FROM channel_flows WHERE app_instance_arn = :app ORDER BY created_at, arn LIMIT :limit)",
         app=app_instance_arn,
         limit=limit,
     )
-    if gone:
-        return gone
-    return tx.run(
+    return gone + tx.run(
         "DELETE FROM channel_flows WHERE arn IN"
-        " (SELECT arn FROM channel_flows WHERE app_instance_arn = :app LIMIT :limit)",
+        " (SELECT arn FROM channel_flows WHERE app_instance_arn = :app ORDER BY created_at, arn LIMIT :limit)",
         app=app_instance_arn,
         limit=limit,
     )
