@@ -52,6 +52,15 @@ class Buckets:
             self._recent.update(taken)
         return admitted
 
+    def first_empty(self, takes: Sequence[Take], now_ms: int) -> Hashable:
+        """Of those that `admit` refused: the key of the bucket for which it did."""
+        now = now_ms * 1_000_000
+        for key, per_second in takes:
+            interval = _interval(per_second)
+            if self._full_at(key) + interval > now + interval * per_second * BURST:
+                return key
+        raise AssertionError("no bucket is empty")
+
     def give_back(self, takes: Sequence[Take]) -> None:
         """What `admit` took."""
         for key, per_second in takes:

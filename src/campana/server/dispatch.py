@@ -12,12 +12,13 @@ from campana.api.base import Route, Shape, encode_rest
 from campana.auth import roles
 from campana.auth.caller import Caller
 from campana.clock import Clock, Ids
-from campana.errors import ApiError, Conflict, Forbidden, NotBuilt, ServiceFailure
+from campana.errors import ApiError, Conflict, Forbidden, NotBuilt, ServiceFailure, Throttled
 from campana.limits import IDEMPOTENCY_MS
 from campana.operations.registry import OPERATIONS, Operation
 from campana.server.authentication import Authentication
 from campana.server.authorisation import Authorisation
 from campana.server.throttle import Throttle
+from campana.server.turns import Turns
 from campana.settings import Settings
 from campana.store import idempotency
 from campana.store.database import Database, Tx
@@ -47,6 +48,7 @@ class Dispatcher:
         self._authentication = authentication
         self._authorisation = authorisation
         self._throttle = throttle
+        self._turns = Turns()
         self._page_key = page_key
 
     async def handle(self, request: HttpRequest, request_id: str) -> HttpResponse:
@@ -63,16 +65,21 @@ class Dispatcher:
             await self._authorisation.require(caller, operation, members, request.peer)
             shape = codec.typed(route, members)
             taken = await self._throttle.admit(operation, shape, caller)
+            bearer: str = getattr(shape, "chime_bearer", None) or ""
+            if bearer:
+                await self._turns.take(bearer)
             try:
                 response = await self._perform(operation, shape, caller, request.headers.get("host", ""))
             except Forbidden:
                 self._throttle.give_back(taken)
                 raise
+            finally:
+                if bearer:
+                    self._turns.give_back(bearer)
             return codec.respond(route, response)
         except ApiError as error:
-            log.info(
-                "call.refused", operation=operation_name, status=error.status, error=error.name, request=request_id
-            )
+            say = log.debug if isinstance(error, Throttled) else log.info  # they come by the thousand
+            say("call.refused", operation=operation_name, status=error.status, error=error.name, request=request_id)
             return codec.refuse(error)
         except Exception:
             log.exception("call.failed", operation=operation_name, request=request_id)

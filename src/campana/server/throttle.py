@@ -20,6 +20,10 @@ from campana.token_buckets import Buckets, Take
 READ_AGAIN_MS: Final = 1_000
 """What `campana quotas` sets is in force after this long."""
 RULES_MAX: Final = 10_000
+REFUSALS_PER_SECOND: Final = 20
+"""Of one user, channel or whatever calls too fast; more of them are answered after RETRY_AFTER_S."""
+RETRY_AFTER_S: Final = 1
+HELD_APART: Final = 64
 
 
 class _Rules(NamedTuple):
@@ -38,6 +42,7 @@ class Throttle:
         self._look_up = look_up
         self._clock = clock
         self._buckets = Buckets()
+        self._held = 0
         self._rules: dict[str, _Rules] = {}
 
     async def admit(self, operation: Operation, request: Shape, caller: Caller) -> Sequence[Take]:
@@ -59,8 +64,15 @@ class Throttle:
                 is_own = rate.per in (Per.ACCOUNT, Per.BEARER)
                 (own if is_own else shared).append((key, self._per_second(rate, rules)))
         if not self._buckets.admit([*own, *shared], now):
+            await self._hold_back(self._buckets.first_empty([*own, *shared], now), now)
             raise Throttled("Rate exceeded")
         return shared
+
+    async def _hold_back(self, key: Hashable, now: int) -> None:
+        """Who goes on calling without heed of refusals is answered late: many at once would slow all the others."""
+        if not self._buckets.admit([(("refusals", key), REFUSALS_PER_SECOND)], now):
+            self._held = (self._held + 1) % HELD_APART
+            await self._clock.sleep(RETRY_AFTER_S + self._held / HELD_APART)  # not all to come back at once
 
     def give_back(self, taken: Sequence[Take]) -> None:
         """The caller had no business there: strangers can't use up the rate of a channel."""
