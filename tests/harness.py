@@ -43,14 +43,19 @@ LAMBDA = "arn:aws:lambda:us-east-1:123456789012:function:"
 
 
 class MovableClock:
-    """The machine's clock, put forward by `advance`; whoever sleeps on it then looks at the time again."""
+    """The machine's clock, put forward or back by `advance`; whoever sleeps on it then looks at the time again."""
 
     def __init__(self) -> None:
         self._ahead_ms = 0
+        self._stopped_at: int | None = None
         self._sleepers: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
 
     def now(self) -> int:
-        return SystemClock().now() + self._ahead_ms
+        return (SystemClock().now() if self._stopped_at is None else self._stopped_at) + self._ahead_ms
+
+    def stop(self) -> None:
+        """From now on time passes by `advance` alone."""
+        self._stopped_at = SystemClock().now()
 
     async def sleep(self, seconds: float) -> None:
         moved = asyncio.Event()
@@ -65,6 +70,7 @@ class MovableClock:
             self._sleepers.discard(sleeper)
 
     def advance(self, *, hours: float = 0, ms: int = 0) -> None:
+        """Negative: back."""
         self._ahead_ms += ms + int(hours * 3_600_000)
         for loop, moved in list(self._sleepers):
             loop.call_soon_threadsafe(moved.set)
