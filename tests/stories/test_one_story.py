@@ -8,26 +8,15 @@ import shutil
 import signal
 import subprocess
 import sys
-<<<<<<< HEAD
-=======
-from collections.abc import Iterator
->>>>>>> rates
 from pathlib import Path
 
 import boto3
 import pytest
 
-<<<<<<< HEAD
 from tests.node import JS, why_no_node
 from tests.stories import client_docs
 from tests.stories.one_story import Teller, identity, messaging, people, told
 from tests.stories.serving import Program, Server
-=======
-from tests.harness import Processor
-from tests.stories.node import JS, why_no_node
-from tests.stories.one_story import MODERATE, Story, people, told
-from tests.stories.serving import Program, Server, serving
->>>>>>> rates
 from tests.stories.tellers import AwsCli, Boto3, JavaScript, command, loaded_aws_cli
 
 AWS_CLI_1 = (sys.executable, "-m", "awscli")
@@ -62,13 +51,9 @@ def test_the_aws_cli_2_tells_the_beginning_of_the_story(story_server, moderator,
 
     # Debian's 2.9 is older than the environment's endpoint variables.
     story = told(
-<<<<<<< HEAD
         AwsCli(command(path, "--endpoint-url", story_server.url, environment=story_server.environment)),
         moderator,
         [people],
-=======
-        AwsCli(command(path, "--endpoint-url", server.url, environment=server.environment)), processor, [people]
->>>>>>> rates
     )
 
     assert story.transcript == reference.transcript[: len(story.transcript)]
