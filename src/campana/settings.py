@@ -713,6 +713,14 @@ def _contradictions(settings: Settings) -> list[Problem]:
             problems.append(Problem(path, source, 'server.tls = "files" needs it.'))
         elif not file.is_file():
             problems.append(Problem(path, source, f"There is no file {file}."))
+    names = [entry.issuer.partition("://")[2].rstrip("/") for entry in settings.oidc]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            problems.append(
+                Problem(
+                    f"oidc[{number}].issuer", source, f"Another issuer is {name} too; policies cannot tell them apart."
+                )
+            )
     if auth.mode is AuthMode.NONE and not auth.open_to_network and not loopback(server.host):
         problems.append(
             Problem(

@@ -34,7 +34,7 @@ from campana.store.memberships import Membership
 from campana.unit_of_work import UnitOfWork, Units
 
 BATCH: Final = 200
-LEAVING_BATCH: Final = 50  # each with events
+LEAVING_BATCH: Final = 20  # who leaves a channel is an event there, ten times the work of removing a row
 EXPIRED_BATCH: Final = 20
 PURGED_BATCH: Final = 100
 PAUSE_S: Final = 1.0
