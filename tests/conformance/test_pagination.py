@@ -363,9 +363,10 @@ def lists(place: Place) -> Callable[[str, Callable[[Place, str], List]], List]:
     def find(name: str, make: Callable[[Place, str], List]) -> List:
         key = (name, make.__name__)
         if key not in made:
-            made[key] = make(place, name)
-            made[key].service = model.service_of(name)
-            made[key].fill(*FEW.get(name, (STANDING, PASSING)))
+            a_list = make(place, name)
+            a_list.service = model.service_of(name)
+            a_list.fill(*FEW.get(name, (STANDING, PASSING)))
+            made[key] = a_list
         return made[key]
 
     return find
