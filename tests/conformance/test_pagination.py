@@ -269,13 +269,15 @@ def channels_with_a_flow(place: Place, name: str) -> List:
 
 def app_instances(place: Place, name: str) -> List:
     world = place.world
-
-    def remove(arn: str) -> None:
-        world.api("DeleteAppInstance", {"AppInstanceArn": arn})
-        world.forget_app_instance(arn)
-
-    add = lambda: world.app_instance("one of many")  # noqa: E731
-    return List("", name, {}, "AppInstances", lambda item: item["AppInstanceArn"], add, remove)
+    return List(
+        "",
+        name,
+        {},
+        "AppInstances",
+        lambda item: item["AppInstanceArn"],
+        lambda: world.app_instance("one of many"),
+        lambda arn: world.api("DeleteAppInstance", {"AppInstanceArn": arn}),
+    )
 
 
 def users(place: Place, name: str) -> List:
