@@ -2,7 +2,7 @@
 
 operations.md and authorisation.md come from the registry, the former also from conformance.json, where the last
 conformance run is kept; configuration.md from the settings tree, cli.md from the argument parsers, events.md from the
-catalogue of events.
+catalogue of events, quotas.md from the table of quotas and rates.
 """
 
 import argparse
@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import campana.operations  # noqa: F401  fills the registry
-from campana import events
-from campana.api.base import Route
+from campana import events, limits
+from campana.api.base import Route, wire_names
 from campana.api.routes import ROUTES
 from campana.auth.roles import Fact
 from campana.cli import config, main
-from campana.operations.registry import OPERATIONS
+from campana.operations.registry import APP_INSTANCE, OPERATIONS, Operation
 from campana.settings import LISTS, SECTIONS
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
@@ -107,19 +107,41 @@ def authorisation() -> str:
         "# Who may call what",
         "",
         GENERATED,
-        "The bearer needs all facts of one of the ways in; otherwise the answer is `ForbiddenException`. Operations"
-        " without a bearer ask for the credential alone.",
+        "First the policies of whoever signed must allow `chime:` and the operation's name on each of the resources"
+        " named here; otherwise the answer is `AccessDeniedException`. The server's own root key may everything."
+        " [Credentials](../how-to/credentials.md) tells how policies come about.",
         "",
-        "| operation | ways in |",
-        "|---|---|",
+        "Then the bearer needs all facts of one of the ways in; otherwise the answer is `ForbiddenException`."
+        " Operations without a bearer ask for the credential alone.",
+        "",
+        "| operation | policies are asked about | ways in |",
+        "|---|---|---|",
     ]
     for name in sorted(OPERATIONS):
         rows = OPERATIONS[name].allow
         ways = " · ".join(" and ".join(fact.value for fact in Fact if fact in row) for row in rows)
-        lines.append(f"| {name} | {ways or '*no bearer*'} |")
+        lines.append(f"| {name} | {_asked_about(OPERATIONS[name])} | {ways or '*no bearer*'} |")
+    lines += [
+        "",
+        "A request with `Tags` needs `chime:TagResource` besides; CreateChannel with `ExpirationSettings`"
+        " `chime:PutChannelExpirationSettings`, CreateAppInstanceUser with them"
+        " `chime:PutAppInstanceUserExpirationSettings`, on the same resources. A live session needs `chime:Connect` on"
+        " the user.",
+    ]
     lines += ["", "| fact | holds when |", "|---|---|"]
     lines += [f"| {fact.value} | {FACTS[fact]} |" for fact in Fact]
     return "\n".join(lines) + "\n"
+
+
+def _asked_about(operation: Operation) -> str:
+    names = wire_names(operation.route.request)
+    found = [names["chime_bearer"]] if "chime_bearer" in names else []
+    for each in operation.iam:
+        if isinstance(each, str):
+            found.append(names[each])
+        else:
+            found.append(f"{names[APP_INSTANCE]}/{each.kind}/{'*' if each.id is None else names[each.id]}")
+    return " and ".join(f"`{name}`" for name in found or ["*"])
 
 
 def events_page() -> str:
@@ -198,12 +220,56 @@ def _command(name: str, summary: str, parser: argparse.ArgumentParser) -> list[s
     return lines
 
 
+def quotas() -> str:
+    lines = [
+        "# Quotas and rates",
+        "",
+        GENERATED,
+        "Quotas are always enforced: above one the answer is `ResourceLimitExceededException` (400). Rates are"
+        " enforced with `rates.enforce = true` in the settings or `campana quotas set rates-enforced 1`: above one the"
+        " answer is `ThrottledClientException` (429) with `Retry-After`, and a live session is closed with 4005. A call"
+        " that is refused takes nothing from any rate.",
+        "",
+        "The defaults are those of AWS and can be changed in the settings. `campana quotas set NAME VALUE"
+        " [APP_INSTANCE_ARN]` changes them while the server is running, for all app instances or for one: quotas at"
+        " once, rates within a second. An app instance's value goes before the server's, that before the settings.",
+        "",
+        "| quota | default | what is counted | setting | on AWS |",
+        "|---|---|---|---|---|",
+    ]
+    for quota in limits.QUOTAS.values():
+        lines.append(
+            f"| {quota.name} | {quota.default:,} | {quota.does} | `{quota.path}` | {_adjustable(quota.adjustable)} |"
+        )
+    lines += [
+        "",
+        f"A rate is a number of calls a second; after a pause, {limits.BURST} seconds' worth may come at once. A repeat"
+        " with the same ClientRequestToken counts as a call. Calls that are refused with Forbidden take nothing from"
+        " what all callers share.",
+        "",
+        "| rate | calls a second | for each | calls | operations | on AWS |",
+        "|---|---|---|---|---|---|",
+    ]
+    for rate in limits.RATES:
+        names = ", ".join(sorted(name for name, operation in OPERATIONS.items() if operation.rate is rate))
+        lines.append(
+            f"| {rate.name} | {rate.default} | {rate.per.value} | {rate.does} | {names} | "
+            f"{_adjustable(rate.adjustable)} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _adjustable(adjustable: bool) -> str:
+    return "on request" if adjustable else "fixed"
+
+
 PAGES = {
     "operations.md": operations,
     "authorisation.md": authorisation,
     "events.md": events_page,
     "configuration.md": configuration,
     "cli.md": cli,
+    "quotas.md": quotas,
 }
 
 
