@@ -40,13 +40,16 @@ def create_channel(call: Call, request: CreateChannelRequest) -> CreateChannelRe
     """Make a channel; its creator becomes member and moderator. All of it, or nothing."""
     if request.app_instance_arn != call.bearer.app_instance_arn:
         raise Forbidden
+    tagging.check(request.tags)
+    elastic = request.elastic_channel_configuration
+    if elastic is not None:
+        _check_elastic(request, elastic)
+    for member_arn in dict.fromkeys((*(request.moderator_arns or ()), *(request.member_arns or ()))):
+        existing_member(call, member_arn)
     channel_arn = arn.within(request.app_instance_arn, arn.Kind.CHANNEL, request.channel_id or call.ids.uuid())
     if deletions.find(call.tx, channel_arn) is not None:
         raise Conflict("A channel with this ChannelId is still being deleted.")
     defaults = call.settings.channels
-    elastic = request.elastic_channel_configuration
-    if elastic is not None:
-        _check_elastic(request, elastic)
     expiration = request.expiration_settings
     channel = channels.Channel(
         arn=channel_arn,
@@ -93,14 +96,12 @@ def _check_elastic(request: CreateChannelRequest, elastic: ElasticChannelConfigu
 
 def _appoint(call: Call, channel: channels.Channel, moderator_arns: list[str]) -> None:
     for moderator_arn in dict.fromkeys(moderator_arns):
-        existing_member(call, moderator_arn)
         moderators.insert(call.tx, moderators.Moderator(channel.arn, moderator_arn, call.bearer.arn, call.now))
         take(call, channel.arn, "moderators")
 
 
 def _enrol(call: Call, channel: channels.Channel, member_arns: list[str]) -> None:
     for member_arn in dict.fromkeys(member_arns):
-        existing_member(call, member_arn)
         membership = memberships.Membership(
             channel.arn, member_arn, "", "DEFAULT", call.bearer.arn, call.now, call.now, None
         )

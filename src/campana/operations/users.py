@@ -44,6 +44,7 @@ def existing(call: Call, user_arn: str) -> identities.Identity:
 def create_app_instance_user(call: Call, request: CreateAppInstanceUserRequest) -> CreateAppInstanceUserResponse:
     """Make a user with an id of the application's choice."""
     app_instances.existing(call, request.app_instance_arn)
+    tagging.check(request.tags)
     user_arn = arn.within(request.app_instance_arn, arn.Kind.USER, request.app_instance_user_id)
     if deletions.find(call.tx, user_arn) is not None:
         raise Conflict("A user with this AppInstanceUserId is still being deleted.")
