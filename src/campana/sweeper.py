@@ -13,15 +13,19 @@ from campana.operations import elastic_members, users
 from campana.operations.channels import delete as delete_channel
 from campana.operations.expiration import expiry
 from campana.operations.memberships import leave
+from campana.operations.quotas import give_back
 from campana.store import (
     channels,
     counts,
     deletions,
+    endpoints,
     executions,
     idempotency,
     identities,
     memberships,
+    moderators,
     sub_channels,
+    tags,
     topics,
 )
 from campana.store.database import Database
@@ -175,10 +179,23 @@ def _remove_some_of_identity(unit: UnitOfWork, identity_arn: str) -> int:
         else:
             leave(unit, row)
     # Roles after memberships: who moderates an elastic channel leaves it as a moderator.
-    gone = len(rows) or deletions.roles_of_identity(unit.tx, identity_arn, BATCH)
+    gone = len(rows) or _remove_some_roles(unit, identity_arn) + deletions.bans_of_identity(
+        unit.tx, identity_arn, BATCH
+    )
     if gone == 0:
         counts.forget(unit.tx, identity_arn)
+        tags.delete_all(unit.tx, identity_arn)
+        endpoints.delete_all(unit.tx, identity_arn)
     return gone
+
+
+def _remove_some_roles(unit: UnitOfWork, identity_arn: str) -> int:
+    rows = moderators.some_of_user(unit.tx, identity_arn, BATCH)
+    for row in rows:
+        moderators.delete(unit.tx, row.channel_arn, row.moderator_arn)
+        if channels.find(unit.tx, row.channel_arn) is not None:  # nothing is counted for a deleted channel
+            give_back(unit, row.channel_arn, "moderators")
+    return len(rows)
 
 
 def _remove_some_of_app_instance(unit: UnitOfWork, app_instance_arn: str) -> int:

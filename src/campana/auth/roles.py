@@ -24,6 +24,7 @@ class Fact(StrEnum):
     PUBLIC = "PUBLIC"  # the channel's privacy is PUBLIC
     UNRESTRICTED = "UNRESTRICTED"  # its mode is UNRESTRICTED
     PLAIN = "PLAIN"  # it is not elastic
+    ELASTIC = "ELASTIC"  # it is
     SENT = "SENT"  # the message is there, and SENT
     OWN = "OWN"  # the bearer sent the message
     INVOLVED = "INVOLVED"  # the message is untargeted, or sent by or to the bearer
@@ -32,8 +33,8 @@ class Fact(StrEnum):
 USER, ADMIN, MODERATOR, MEMBER, VISIBLE, SELF = (
     Fact.USER, Fact.ADMIN, Fact.MODERATOR, Fact.MEMBER, Fact.VISIBLE, Fact.SELF,
 )  # fmt: skip
-WELCOME, PUBLIC, UNRESTRICTED, PLAIN, SENT, OWN, INVOLVED = (
-    Fact.WELCOME, Fact.PUBLIC, Fact.UNRESTRICTED, Fact.PLAIN, Fact.SENT, Fact.OWN, Fact.INVOLVED,
+WELCOME, PUBLIC, UNRESTRICTED, PLAIN, ELASTIC, SENT, OWN, INVOLVED = (
+    Fact.WELCOME, Fact.PUBLIC, Fact.UNRESTRICTED, Fact.PLAIN, Fact.ELASTIC, Fact.SENT, Fact.OWN, Fact.INVOLVED,
 )  # fmt: skip
 
 Rows = Collection[frozenset[Fact]]
@@ -75,6 +76,7 @@ _HOLDS: Final[dict[Fact, Callable[[Call], bool]]] = {
     PUBLIC: lambda call: call.channel.privacy == "PUBLIC",
     UNRESTRICTED: lambda call: call.channel.mode == "UNRESTRICTED",
     PLAIN: lambda call: call.channel.elastic is None,
+    ELASTIC: lambda call: call.channel.elastic is not None,
     SENT: _is_sent,
     OWN: _is_own,
     INVOLVED: _is_involved,

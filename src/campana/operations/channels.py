@@ -163,7 +163,9 @@ def list_channels(call: Call, request: ListChannelsRequest) -> ListChannelsRespo
     if privacy == "PRIVATE" and not call.is_admin:
         raise Forbidden
     page = channels.page_by_privacy(call.tx, request.app_instance_arn, privacy, call.after, call.limit)
-    return ListChannelsResponse(channels=[views.channel_summary(row) for row in page.rows], next_token=call.token(page))
+    return ListChannelsResponse(
+        channels=views.channel_summaries(call, call.bearer.arn, page.rows), next_token=call.token(page)
+    )
 
 
 @operation(on=None, allow=[{USER}], reads=True, iam=())
@@ -175,8 +177,10 @@ def search_channels(call: Call, request: SearchChannelsRequest) -> SearchChannel
     includes = _values(request.fields, "INCLUDES")
     equals = {frozenset(field.values) for field in request.fields if field.operator == "EQUALS"}
     wanted = list(dict.fromkeys((*includes, *_values(request.fields, "EQUALS"))))
-    for member_arn in wanted:
-        if parsed(member_arn, "fields.values").app_instance != call.bearer.app_instance_arn:
+    for member in [parsed(each, "fields.values") for each in wanted]:
+        if member.kind not in (arn.Kind.USER, arn.Kind.BOT):
+            raise BadRequest("Channels are searched by their members: users and bots.")
+        if member.app_instance != call.bearer.app_instance_arn:
             raise Forbidden
     if equals and (len(equals) > 1 or not set(wanted) <= next(iter(equals))):
         return SearchChannelsResponse(channels=[])
@@ -184,7 +188,7 @@ def search_channels(call: Call, request: SearchChannelsRequest) -> SearchChannel
     find = channels.page_with_members_only if equals else channels.page_with_members
     page = find(call.tx, listed_by, wanted, call.after, call.limit)
     return SearchChannelsResponse(
-        channels=[views.listed_summary(row) for row in page.rows], next_token=call.token(page)
+        channels=views.channel_summaries(call, call.bearer.arn, page.rows), next_token=call.token(page)
     )
 
 

@@ -22,10 +22,11 @@ from campana.api.identity import (
 from campana.auth.roles import POLICY_ONLY
 from campana.errors import Conflict, Forbidden
 from campana.operations import app_instances, tagging
+from campana.operations.admins import resign
 from campana.operations.expiration import expires_at
 from campana.operations.quotas import give_back, take
 from campana.operations.registry import operation
-from campana.store import admins, deletions, endpoints, identities, tags
+from campana.store import deletions, endpoints, identities, tags
 from campana.unit_of_work import Call, UnitOfWork
 
 FORBIDDEN = 4003  # WebSocket close code (spec/realtime.md §3)
@@ -133,8 +134,7 @@ def delete(unit: UnitOfWork, row: identities.Identity) -> None:
     endpoints.delete_all(unit.tx, row.arn)
     tags.delete_all(unit.tx, row.arn)
     give_back(unit, row.app_instance_arn, "users")
-    if admins.delete(unit.tx, row.app_instance_arn, row.arn):
-        give_back(unit, row.app_instance_arn, "admins")
+    resign(unit, row.app_instance_arn, row.arn)
     deletions.add(unit.tx, row.arn, unit.now)
     events.close_sessions(unit, row.arn, FORBIDDEN)
 

@@ -21,6 +21,12 @@ class Channel(Row, frozen=True):
     expiration_criterion: str | None = None
     expires_at: int | None = None
     """When to look whether it has expired; for one that expires by its last message a lower bound."""
+    last_untargeted_at: int | None = None
+    """When the newest persistent message came that everybody in the channel may see."""
+
+    @property
+    def channel_arn(self) -> str:
+        return self.arn
 
 
 class Listed(Row, frozen=True):
@@ -32,7 +38,7 @@ class Listed(Row, frozen=True):
     mode: str
     privacy: str
     metadata: str | None
-    last_message_at: int | None
+    last_untargeted_at: int | None
 
 
 def find(tx: Tx, arn: str) -> Channel | None:
@@ -83,6 +89,11 @@ def update(tx: Tx, channel: Channel) -> None:
 
 
 def has_new_message(tx: Tx, arn: str, at: int) -> None:
+    """One that everybody in the channel may see."""
+    tx.run("UPDATE channels SET last_message_at = :at, last_untargeted_at = :at WHERE arn = :arn", arn=arn, at=at)
+
+
+def has_new_targeted_message(tx: Tx, arn: str, at: int) -> None:
     tx.run("UPDATE channels SET last_message_at = :at WHERE arn = :arn", arn=arn, at=at)
 
 
@@ -150,7 +161,7 @@ def some_of(tx: Tx, app_instance_arn: str, limit: int) -> list[str]:
 
 
 _WITH_MEMBERS = """
-    SELECT m.created_at, m.channel_arn, c.name, c.mode, c.privacy, c.metadata, c.last_message_at
+    SELECT m.created_at, m.channel_arn, c.name, c.mode, c.privacy, c.metadata, c.last_untargeted_at
     FROM memberships m JOIN channels c ON c.arn = m.channel_arn
     WHERE m.member_arn = :listed_by AND c.elastic IS NULL AND :wanted = (
         SELECT COUNT(*) FROM memberships x WHERE x.channel_arn = m.channel_arn

@@ -73,15 +73,9 @@ _OF_CHANNEL = (
 )
 
 
-def roles_of_identity(tx: Tx, identity_arn: str, limit: int) -> int:
-    """Remove up to `limit` moderator roles and bans of a deleted user or bot; how many there were."""
-    gone = tx.run(
-        "DELETE FROM moderators WHERE (channel_arn, moderator_arn) IN"
-        " (SELECT channel_arn, moderator_arn FROM moderators WHERE moderator_arn = :identity LIMIT :limit)",
-        identity=identity_arn,
-        limit=limit,
-    )
-    return gone + tx.run(
+def bans_of_identity(tx: Tx, identity_arn: str, limit: int) -> int:
+    """Remove up to `limit` bans of a deleted user or bot; how many there were."""
+    return tx.run(
         "DELETE FROM bans WHERE (channel_arn, member_arn) IN"
         " (SELECT channel_arn, member_arn FROM bans WHERE member_arn = :identity LIMIT :limit)",
         identity=identity_arn,
@@ -94,6 +88,12 @@ def rest_of_app_instance(tx: Tx, app_instance_arn: str, limit: int) -> int:
     gone = tx.run(
         "DELETE FROM admins WHERE (app_instance_arn, admin_arn) IN"
         " (SELECT app_instance_arn, admin_arn FROM admins WHERE app_instance_arn = :app LIMIT :limit)",
+        app=app_instance_arn,
+        limit=limit,
+    )
+    tx.run(
+        "DELETE FROM tags WHERE resource_arn IN"
+        " (SELECT arn FROM channel_flows WHERE app_instance_arn = :app LIMIT :limit)",
         app=app_instance_arn,
         limit=limit,
     )

@@ -1,5 +1,7 @@
 """Rows of memberships. `sub_channel_id` is '' outside elastic channels."""
 
+from collections.abc import Sequence
+
 from campana.store.channels import Channel
 from campana.store.database import Page, Position, Row, Tx
 
@@ -15,6 +17,8 @@ class Membership(Row, frozen=True):
     read_marker_at: int | None
     preferences: str | None = None
     """JSON of a ChannelMembershipPreferences."""
+    last_targeted_at: int | None = None
+    """When the newest persistent message came that only its sender and its target see, the member being one."""
 
 
 class MembershipOfUser(Row, frozen=True):
@@ -29,7 +33,7 @@ class MembershipOfUser(Row, frozen=True):
     mode: str
     privacy: str
     metadata: str | None
-    last_message_at: int | None
+    last_untargeted_at: int | None
 
 
 def find(tx: Tx, channel_arn: str, member_arn: str, sub_channel_id: str = "") -> Membership | None:
@@ -78,6 +82,39 @@ def set_preferences(tx: Tx, channel_arn: str, member_arn: str, preferences: str 
         channel=channel_arn,
         member=member_arn,
         preferences=preferences,
+    )
+
+
+class _Targeted(Row, frozen=True):
+    channel_arn: str
+    sub_channel_id: str
+    last_targeted_at: int
+
+
+def last_targeted(tx: Tx, member_arn: str, channel_arns: Sequence[str]) -> dict[tuple[str, str], int]:
+    """When the member last got or sent a targeted message, by channel and sub-channel; those without are left out."""
+    if not channel_arns:
+        return {}
+    rows = tx.all(
+        _Targeted,
+        "SELECT channel_arn, sub_channel_id, last_targeted_at FROM memberships"
+        " WHERE channel_arn IN (:channels) AND member_arn = :member AND last_targeted_at IS NOT NULL",
+        channels=channel_arns,
+        member=member_arn,
+    )
+    return {(row.channel_arn, row.sub_channel_id): row.last_targeted_at for row in rows}
+
+
+def have_new_targeted_message(
+    tx: Tx, channel_arn: str, sub_channel_id: str, member_arns: Sequence[str], at: int
+) -> None:
+    tx.run(
+        "UPDATE memberships SET last_targeted_at = :at"
+        " WHERE channel_arn = :channel AND member_arn IN (:members) AND sub_channel_id = :sub",
+        channel=channel_arn,
+        members=member_arns,
+        sub=sub_channel_id,
+        at=at,
     )
 
 
@@ -159,7 +196,7 @@ def page_by_type(
 _OF_USER = """
     SELECT m.channel_arn, m.sub_channel_id, m.type, m.created_at, m.read_marker_at,
            c.name, c.mode, c.privacy, c.metadata,
-           CASE WHEN m.sub_channel_id = '' THEN c.last_message_at ELSE s.last_message_at END AS last_message_at
+           CASE WHEN m.sub_channel_id = '' THEN c.last_untargeted_at ELSE s.last_message_at END AS last_untargeted_at
     FROM memberships m JOIN channels c ON c.arn = m.channel_arn
     LEFT JOIN sub_channels s ON s.channel_arn = m.channel_arn AND s.id = m.sub_channel_id
     WHERE m.member_arn = :member

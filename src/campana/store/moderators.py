@@ -58,11 +58,21 @@ def page(tx: Tx, channel_arn: str, after: Position | None, limit: int) -> Page[M
     )
 
 
+def some_of_user(tx: Tx, moderator_arn: str, limit: int) -> list[Moderator]:
+    """Up to `limit` roles of a user or bot, for removing them in batches."""
+    return tx.all(
+        Moderator,
+        "SELECT * FROM moderators WHERE moderator_arn = :moderator LIMIT :limit",
+        moderator=moderator_arn,
+        limit=limit,
+    )
+
+
 def page_of_user(tx: Tx, moderator_arn: str, after: Position | None, limit: int) -> Page[Listed]:
     return tx.page(
         Listed,
         """
-        SELECT o.created_at, o.channel_arn, c.name, c.mode, c.privacy, c.metadata, c.last_message_at
+        SELECT o.created_at, o.channel_arn, c.name, c.mode, c.privacy, c.metadata, c.last_untargeted_at
         FROM moderators o JOIN channels c ON c.arn = o.channel_arn
         WHERE o.moderator_arn = :moderator
         """,
