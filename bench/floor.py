@@ -23,16 +23,17 @@ from campana.api.messaging import (
     SendChannelMessageRequest,
     SendChannelMessageResponse,
 )
-from campana.auth.caller import ACCESS_KEYS, KeyRing, Known, root
+from campana.auth import stored_keys
+from campana.auth.caller import KeyRing, Known, root
 from campana.auth.sealing import KEY_BYTES, Sealer
 from campana.auth.session_token import SessionTokens
 from campana.clock import Ids, SystemClock
 from campana.frames import render
 from campana.server.app import SWITCH_INTERVAL_S
-from campana.server.asgi import Front
 from campana.server.authentication import Authentication
 from campana.server.cors import Cors
-from campana.server.front import HttpFront
+from campana.server.front import Front
+from campana.server.listener import HttpListener
 from campana.server.websocket import Socket, Sockets, text_frame
 from campana.settings import Settings
 from campana.store.database import Tx
@@ -56,7 +57,7 @@ class Floor:
             account,
             [Known(root(access_key_id, account), secret)],
             roles={},
-            sealer=Sealer(unused, ACCESS_KEYS, self.ids),
+            sealer=Sealer(unused, stored_keys.PURPOSE, self.ids),
             tokens=SessionTokens(unused, self.ids),
             look_up=self._look_up,
         )
@@ -125,7 +126,7 @@ def main(folder: Path) -> None:
 
     async def start(ending: asyncio.Event) -> int:
         front = Front(floor.handle, ids=floor.ids, cors=Cors(("*",)), ready=lambda: True)
-        http = HttpFront(front, floor.sockets, clock=floor.clock)
+        http = HttpListener(front, floor.sockets, clock=floor.clock)
         await http.start()
         return http.port
 

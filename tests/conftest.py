@@ -4,15 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from campana import limits
 from tests.harness import App, Processor, RunningServer, running
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server whose clock nobody moves. Tests keep apart by app instances."""
-    limits.QUOTAS["app instances"] = 1_000_000  # each test makes one
-    with running(tmp_path_factory.mktemp("server")) as server:
+    many = {"quotas.app_instances_per_account": 1_000_000}  # each test makes one
+    with running(tmp_path_factory.mktemp("server"), **many) as server:
         yield server
 
 

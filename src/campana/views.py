@@ -1,6 +1,6 @@
 """Rows → shapes of the API. Names of users and bots are the current ones (spec/api.md §1.6)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -75,7 +75,7 @@ def channel_summaries(unit: UnitOfWork, reader_arn: str, rows: Sequence[Summaris
             mode=api.ChannelMode(row.mode),
             privacy=api.ChannelPrivacy(row.privacy),
             metadata=row.metadata,
-            last_message_timestamp=_later(row.last_untargeted_at, targeted.get((row.channel_arn, _sub_channel(row)))),
+            last_message_timestamp=_last(row, targeted.get(row.channel_arn, {})),
         )
         for row in rows
     ]
@@ -86,12 +86,10 @@ def channel_summary(unit: UnitOfWork, reader_arn: str, row: Summarised) -> api.C
     return channel_summaries(unit, reader_arn, [row])[0]
 
 
-def _sub_channel(row: Summarised) -> str:
-    return row.sub_channel_id if isinstance(row, MembershipOfUser) else ""
-
-
-def _later(*times: int | None) -> Timestamp | None:
-    return time(max((each for each in times if each is not None), default=None))
+def _last(row: Summarised, targeted: Mapping[str, int]) -> Timestamp | None:
+    """`targeted`: when the reader's last targeted message came, by sub-channel."""
+    times = [targeted.get(row.sub_channel_id)] if isinstance(row, MembershipOfUser) else [*targeted.values()]
+    return time(max((each for each in (*times, row.last_untargeted_at) if each is not None), default=None))
 
 
 def channel_of_flow(row: Channel) -> api.ChannelAssociatedWithFlowSummary:

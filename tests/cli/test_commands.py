@@ -97,7 +97,7 @@ def test_serve_imports_little(tmp_path):
     )  # fmt: skip
 
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
-    assert imported.isdisjoint({"boto3", "botocore", "uvicorn", "asyncio", "trustme", "cryptography", "rich"})
+    assert imported.isdisjoint({"boto3", "botocore", "httptools", "asyncio", "trustme", "cryptography", "rich"})
 
 
 def test_config_show_is_a_file_with_the_same_settings(run, tmp_path):

@@ -3,9 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
-import pytest
 from botocore.exceptions import ClientError
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -13,7 +11,7 @@ from hypothesis import strategies as st
 from campana import limits
 from campana.store.database import Row, Tx
 from tests.harness import REFUSALS, App, RunningServer, User
-from tests.operations.helpers import bot
+from tests.operations.helpers import bot, set_limit
 from tests.operations.test_endpoints import register
 
 ROOMS = {
@@ -132,14 +130,6 @@ DEEDS: list[Deed] = [
 ]
 
 
-@pytest.fixture(scope="module")
-def small_quotas() -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        for what, room in ROOMS.items():
-            patch.setitem(limits.QUOTAS, what, room)
-        yield
-
-
 class Count(Row, frozen=True):
     owner: str
     what: str
@@ -209,7 +199,7 @@ def as_set(counts: list[Count]) -> dict[tuple[str, str], int]:
 numbers = st.integers(min_value=0, max_value=8)
 
 
-def test_quotas_count_what_there_is(server: RunningServer, small_quotas: None) -> None:
+def test_quotas_count_what_there_is(server: RunningServer) -> None:
     outcomes: Counter[str] = Counter()
 
     @given(st.lists(st.tuples(st.sampled_from(DEEDS), numbers, numbers), min_size=20, max_size=40))
@@ -218,6 +208,8 @@ def test_quotas_count_what_there_is(server: RunningServer, small_quotas: None) -
     )  # no shrinking: it takes minutes
     def whatever_is_done(deeds: list[tuple[Deed, int, int]]) -> None:
         app = App(server)
+        for what, room in ROOMS.items():
+            set_limit(server, app.arn, limits.QUOTAS[what].name, room)
         world = World(app, app.admin("root"), [*app.users("user0", "user1", "user2"), bot(app, "helper")])
         for deed, a, b in [(World.makes_channel, 0, 1), (World.makes_elastic_channel, 2, 0), *deeds]:
             outcomes[outcome(world, deed, a, b)] += 1
@@ -245,7 +237,7 @@ def check(app: App) -> None:
     server = app.server
     found = server.writes(there_are, app.arn)
     assert as_set(server.writes(counted, app.arn)) == as_set(found)
-    assert [each for each in found if each.number > limits.QUOTAS[each.what]] == []
+    assert [each for each in found if each.number > ROOMS[each.what]] == []
     said, members = server.writes(sub_channels, app.arn)
     assert as_set(said) == as_set(members)
     app.identity.delete_app_instance(AppInstanceArn=app.arn)

@@ -1,5 +1,3 @@
-import pytest
-
 from tests.harness import App, User, refused
 from tests.operations.helpers import answered, bot, counted, during, heard_before, rest_of, room_for, rows, whole
 
@@ -112,10 +110,10 @@ def test_a_bot_moderates(app: App) -> None:
         bob.reads(channel)
 
 
-def test_the_quota_of_moderators_is_kept_and_given_back(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_quota_of_moderators_is_kept_and_given_back(app: App) -> None:
     ann, bob, cid, dan = app.users("ann", "bob", "cid", "dan")
     channel = ann.makes_channel()
-    room_for(monkeypatch, app.server, channel, "moderators", 1)
+    room_for(app.server, channel, "moderators", 1)
 
     def appoint(user: User) -> None:
         ann.create_channel_moderator(ChannelArn=channel, ChannelModeratorArn=user.arn)

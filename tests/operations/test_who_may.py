@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from campana import limits
 from campana.operations.registry import OPERATIONS
 from campana.store import messages
 from campana.store.database import Tx
 from tests.harness import LAMBDA, App, RunningServer, User, client
-from tests.operations.helpers import bot
+from tests.operations.helpers import bot, set_limit
 
 # The admin and the first moderator are no members of the channel; the bots are a member and no member; the foreign user
 # lives in another app instance.
@@ -176,17 +175,16 @@ class Cast:
 
 
 @pytest.fixture(scope="module")
-def cast(server: RunningServer) -> Iterator[Cast]:
+def cast(server: RunningServer) -> Cast:
     app = App(server)
     users = dict(zip(BEARERS[1:7], app.users(*(name.replace(" ", "-") for name in BEARERS[1:7])), strict=True))
     users |= {"admin": app.admin("admin"), "bot": bot(app, "bot"), "outside bot": bot(app, "outside bot")}
     users |= {"foreign": App(server).user("foreign")}
     author, newcomer = app.users("author", "newcomer")
     sends_anything = client("chime-sdk-messaging", server.url, validates=False)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(limits.QUOTAS, "elastic channels", 1000)
-        bearers = {name: user.arn for name, user in users.items()}
-        yield Cast(app, sends_anything, author, newcomer, app.flow(f"{LAMBDA}f"), bearers)
+    set_limit(server, app.arn, "elastic-channels-per-app-instance", 1000)
+    bearers = {name: user.arn for name, user in users.items()}
+    return Cast(app, sends_anything, author, newcomer, app.flow(f"{LAMBDA}f"), bearers)
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,8 @@ from campana.auth.roles import ADMIN, MODERATOR, POLICY_ONLY
 from campana.errors import BadRequest, Conflict, Forbidden, NotFound, ResourceLimitExceeded
 from campana.flows import execution
 from campana.operations import app_instances, tagging
-from campana.operations.quotas import give_back, take
-from campana.operations.registry import operation
+from campana.operations.quotas import give_back, in_force, take
+from campana.operations.registry import Inside, operation
 from campana.store import channel_flows, channels, executions, tags
 from campana.store.database import Tx
 from campana.unit_of_work import Call, parsed
@@ -43,9 +43,9 @@ _LAMBDA_ARN = re.compile(
 _processors = msgspec.json.Decoder(list[Processor])
 
 
-def _checked(call: Call, processors: list[Processor]) -> str:
+def _checked(call: Call, app_instance_arn: str, processors: list[Processor]) -> str:
     """The JSON for the row; raises BadRequest or ResourceLimitExceeded."""
-    quota = call.settings.flows.max_processors
+    quota = in_force(call.tx, call.settings, app_instance_arn, "processors")
     if len(processors) > quota:
         raise ResourceLimitExceeded(f"A channel flow may have at most {quota} processors.")
     if len({each.execution_order for each in processors}) < len(processors):
@@ -71,7 +71,7 @@ def create_channel_flow(call: Call, request: CreateChannelFlowRequest) -> Create
     """Make a flow of one to three processors; channels use it once they are associated with it."""
     instance = app_instances.existing(call, request.app_instance_arn)
     tagging.check(request.tags)
-    processors = _checked(call, request.processors)
+    processors = _checked(call, instance.arn, request.processors)
     take(call, instance.arn, "channel flows")
     flow_arn = arn.within(instance.arn, arn.Kind.CHANNEL_FLOW, call.ids.uuid())
     channel_flows.insert(
@@ -101,9 +101,8 @@ def describe_channel_flow(call: Call, request: DescribeChannelFlowRequest) -> De
 def update_channel_flow(call: Call, request: UpdateChannelFlowRequest) -> UpdateChannelFlowResponse:
     """Replace name and processors. Messages on their way keep the flow as it was when they were sent."""
     row = _existing(call, request.channel_flow_arn)
-    channel_flows.update(
-        call.tx, row.arn, name=request.name, processors=_checked(call, request.processors), at=call.now
-    )
+    processors = _checked(call, row.app_instance_arn, request.processors)
+    channel_flows.update(call.tx, row.arn, name=request.name, processors=processors, at=call.now)
     return UpdateChannelFlowResponse(channel_flow_arn=row.arn)
 
 
@@ -118,7 +117,7 @@ def delete_channel_flow(call: Call, request: DeleteChannelFlowRequest) -> None:
     give_back(call, row.app_instance_arn, "channel flows")
 
 
-@operation(on="app_instance_arn", allow=POLICY_ONLY)
+@operation(on="app_instance_arn", allow=POLICY_ONLY, iam=(Inside(arn.Kind.CHANNEL_FLOW),))
 def list_channel_flows(call: Call, request: ListChannelFlowsRequest) -> ListChannelFlowsResponse:
     """The flows of an app instance, oldest first."""
     app_instances.existing(call, request.app_instance_arn)

@@ -17,9 +17,6 @@ from campana.api.messaging import (
     ListSubChannelsResponse,
     PutChannelExpirationSettingsRequest,
     PutChannelExpirationSettingsResponse,
-    SearchChannelsRequest,
-    SearchChannelsResponse,
-    SearchField,
     SubChannelSummary,
     UpdateChannelRequest,
     UpdateChannelResponse,
@@ -29,10 +26,10 @@ from campana.errors import BadRequest, Conflict, Forbidden, ResourceLimitExceede
 from campana.operations import tagging
 from campana.operations.expiration import expires_at
 from campana.operations.memberships import existing_member
-from campana.operations.quotas import give_back, take
+from campana.operations.quotas import give_back, in_force, take
 from campana.operations.registry import operation
 from campana.store import channels, counts, deletions, memberships, moderators, sub_channels
-from campana.unit_of_work import Call, UnitOfWork, parsed
+from campana.unit_of_work import Call, UnitOfWork
 
 
 @operation(on="app_instance_arn", allow=[{USER}], iam=())
@@ -43,7 +40,7 @@ def create_channel(call: Call, request: CreateChannelRequest) -> CreateChannelRe
     tagging.check(request.tags)
     elastic = request.elastic_channel_configuration
     if elastic is not None:
-        _check_elastic(request, elastic)
+        _check_elastic(call, request, elastic)
     for member_arn in dict.fromkeys((*(request.moderator_arns or ()), *(request.member_arns or ()))):
         existing_member(call, member_arn)
     channel_arn = arn.within(request.app_instance_arn, arn.Kind.CHANNEL, request.channel_id or call.ids.uuid())
@@ -80,7 +77,7 @@ def create_channel(call: Call, request: CreateChannelRequest) -> CreateChannelRe
     return CreateChannelResponse(channel_arn=channel_arn)
 
 
-def _check_elastic(request: CreateChannelRequest, elastic: ElasticChannelConfiguration) -> None:
+def _check_elastic(call: Call, request: CreateChannelRequest, elastic: ElasticChannelConfiguration) -> None:
     """Raises BadRequest or ResourceLimitExceeded (spec/elastic-channels.md §2)."""
     if request.member_arns is not None:
         raise BadRequest("An elastic channel is made without members: MemberArns is not allowed.")
@@ -90,8 +87,9 @@ def _check_elastic(request: CreateChannelRequest, elastic: ElasticChannelConfigu
     if sub_channels * members > limits.SUB_CHANNEL_PRODUCT:
         raise BadRequest(f"An elastic channel has room for {limits.SUB_CHANNEL_PRODUCT:,} members at most.")
     for number, what in ((sub_channels, "sub-channels"), (members, "memberships of a sub-channel")):
-        if number > limits.QUOTAS[what]:
-            raise ResourceLimitExceeded(f"The quota is {limits.QUOTAS[what]:,} {what}.")
+        most = in_force(call.tx, call.settings, request.app_instance_arn, what)
+        if number > most:
+            raise ResourceLimitExceeded(f"The quota is {most:,} {what}.")
 
 
 def _appoint(call: Call, channel: channels.Channel, moderator_arns: list[str]) -> None:
@@ -164,36 +162,17 @@ def list_channels(call: Call, request: ListChannelsRequest) -> ListChannelsRespo
         raise Forbidden
     page = channels.page_by_privacy(call.tx, request.app_instance_arn, privacy, call.after, call.limit)
     return ListChannelsResponse(
-        channels=views.channel_summaries(call, call.bearer.arn, page.rows), next_token=call.token(page)
+        channels=views.channel_summaries(call, call.bearer.arn, [_as_seen(call, row) for row in page.rows]),
+        next_token=call.token(page),
     )
 
 
-@operation(on=None, allow=[{USER}], reads=True, iam=())
-def search_channels(call: Call, request: SearchChannelsRequest) -> SearchChannelsResponse:
-    """The bearer's channels, an admin's all channels, whose members include, or are just, the users of every field.
-
-    HIDDEN members do not count, and elastic channels are left out (spec/api.md §2).
-    """
-    includes = _values(request.fields, "INCLUDES")
-    equals = {frozenset(field.values) for field in request.fields if field.operator == "EQUALS"}
-    wanted = list(dict.fromkeys((*includes, *_values(request.fields, "EQUALS"))))
-    for member in [parsed(each, "fields.values") for each in wanted]:
-        if member.kind not in (arn.Kind.USER, arn.Kind.BOT):
-            raise BadRequest("Channels are searched by their members: users and bots.")
-        if member.app_instance != call.bearer.app_instance_arn:
-            raise Forbidden
-    if equals and (len(equals) > 1 or not set(wanted) <= next(iter(equals))):
-        return SearchChannelsResponse(channels=[])
-    listed_by = wanted[0] if call.is_admin else call.bearer.arn
-    find = channels.page_with_members_only if equals else channels.page_with_members
-    page = find(call.tx, listed_by, wanted, call.after, call.limit)
-    return SearchChannelsResponse(
-        channels=views.channel_summaries(call, call.bearer.arn, page.rows), next_token=call.token(page)
-    )
-
-
-def _values(fields: list[SearchField], operator: str) -> list[str]:
-    return [value for field in fields if field.operator == operator for value in field.values]
+def _as_seen(call: Call, row: channels.Channel) -> channels.Channel:
+    """With the time of the last message that the bearer may read: in an elastic channel that of the own sub-channel."""
+    if row.elastic is None or call.is_admin or moderators.find(call.tx, row.arn, call.bearer.arn) is not None:
+        return row
+    membership = memberships.of_user_in(call.tx, call.bearer.arn, row)
+    return msgspec.structs.replace(row, last_untargeted_at=membership.last_untargeted_at if membership else None)
 
 
 @operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}])

@@ -34,7 +34,7 @@ def _view(row: streaming.StreamingConfiguration) -> StreamingConfiguration:
 def put_messaging_streaming_configurations(
     call: Call, request: PutMessagingStreamingConfigurationsRequest
 ) -> PutMessagingStreamingConfigurationsResponse:
-    """Replace all configurations; each data type at most once."""
+    """Replace all configurations; each data type at most once. NotFound if there is no such app instance."""
     instance = _existing(call, request.app_instance_arn)
     given = request.streaming_configurations
     if len({each.data_type for each in given}) < len(given):

@@ -145,6 +145,24 @@ def page_by_flow(tx: Tx, channel_flow_arn: str, after: Position | None, limit: i
     )
 
 
+class ByArn(Row, frozen=True):
+    """What a walk through all channels of an app instance sees of each."""
+
+    arn: str
+    elastic: str | None
+
+
+def after(tx: Tx, app_instance_arn: str, arn: str | None, limit: int) -> list[ByArn]:
+    """The next channels of an app instance behind `arn`, in the order of ARNs: all of them stand together there."""
+    return tx.all(
+        ByArn,
+        "SELECT arn, elastic FROM channels WHERE arn > :after AND arn < :end ORDER BY arn LIMIT :limit",
+        after=arn or f"{app_instance_arn}/channel/",
+        end=f"{app_instance_arn}/channel0",  # 0 comes after /
+        limit=limit,
+    )
+
+
 class _Arn(Row, frozen=True):
     arn: str
 
@@ -158,41 +176,3 @@ def some_of(tx: Tx, app_instance_arn: str, limit: int) -> list[str]:
         limit=limit,
     )
     return [row.arn for row in rows]
-
-
-_WITH_MEMBERS = """
-    SELECT m.created_at, m.channel_arn, c.name, c.mode, c.privacy, c.metadata, c.last_untargeted_at
-    FROM memberships m JOIN channels c ON c.arn = m.channel_arn
-    WHERE m.member_arn = :listed_by AND c.elastic IS NULL AND :wanted = (
-        SELECT COUNT(*) FROM memberships x WHERE x.channel_arn = m.channel_arn
-        AND x.sub_channel_id = '' AND x.type = 'DEFAULT' AND x.member_arn IN (:members))
-"""
-_AND_NO_OTHERS = """
-    AND :wanted = (SELECT COUNT(*) FROM memberships y WHERE y.channel_arn = m.channel_arn
-        AND y.sub_channel_id = '' AND y.type = 'DEFAULT')
-"""
-
-
-def page_with_members(tx: Tx, listed_by: str, members: list[str], after: Position | None, limit: int) -> Page[Listed]:
-    """The channels of `listed_by` whose visible members include all of `members` (distinct, not empty)."""
-    return _page_of(tx, _WITH_MEMBERS, listed_by, members, after, limit)
-
-
-def page_with_members_only(
-    tx: Tx, listed_by: str, members: list[str], after: Position | None, limit: int
-) -> Page[Listed]:
-    """The channels of `listed_by` whose visible members are just `members` (distinct, not empty)."""
-    return _page_of(tx, _WITH_MEMBERS + _AND_NO_OTHERS, listed_by, members, after, limit)
-
-
-def _page_of(tx: Tx, sql: str, listed_by: str, members: list[str], after: Position | None, limit: int) -> Page[Listed]:
-    return tx.page(
-        Listed,
-        sql,
-        key=("m.created_at", "m.channel_arn"),
-        after=after,
-        limit=limit,
-        listed_by=listed_by,
-        members=members,
-        wanted=len(members),
-    )

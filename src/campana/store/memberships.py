@@ -29,6 +29,7 @@ class MembershipOfUser(Row, frozen=True):
     type: str
     created_at: int
     read_marker_at: int | None
+    last_targeted_at: int | None
     name: str
     mode: str
     privacy: str
@@ -91,8 +92,9 @@ class _Targeted(Row, frozen=True):
     last_targeted_at: int
 
 
-def last_targeted(tx: Tx, member_arn: str, channel_arns: Sequence[str]) -> dict[tuple[str, str], int]:
-    """When the member last got or sent a targeted message, by channel and sub-channel; those without are left out."""
+def last_targeted(tx: Tx, member_arn: str, channel_arns: Sequence[str]) -> dict[str, dict[str, int]]:
+    """When the member last got or sent a targeted message, by channel, then by sub-channel; those without are left
+    out."""
     if not channel_arns:
         return {}
     rows = tx.all(
@@ -102,7 +104,10 @@ def last_targeted(tx: Tx, member_arn: str, channel_arns: Sequence[str]) -> dict[
         channels=channel_arns,
         member=member_arn,
     )
-    return {(row.channel_arn, row.sub_channel_id): row.last_targeted_at for row in rows}
+    found: dict[str, dict[str, int]] = {}
+    for row in rows:
+        found.setdefault(row.channel_arn, {})[row.sub_channel_id] = row.last_targeted_at
+    return found
 
 
 def have_new_targeted_message(
@@ -120,10 +125,11 @@ def have_new_targeted_message(
 
 def of_member(tx: Tx, channel_arn: str, member_arn: str) -> list[Membership]:
     """All memberships of one member: several for a moderator of an elastic channel, the oldest first."""
+    # The plus keeps SQLite from walking all memberships of the member in order to spare itself sorting these few.
     return tx.all(
         Membership,
         "SELECT * FROM memberships WHERE channel_arn = :channel AND member_arn = :member"
-        " ORDER BY created_at, sub_channel_id",
+        " ORDER BY +created_at, sub_channel_id",
         channel=channel_arn,
         member=member_arn,
     )
@@ -138,15 +144,15 @@ def delete(tx: Tx, channel_arn: str, member_arn: str, sub_channel_id: str = "") 
     )
 
 
-def move(tx: Tx, membership: Membership, sub_channel_id: str, at: int) -> None:
-    """To another sub-channel."""
+def move(tx: Tx, channel_arn: str, member_arns: Sequence[str], sub_channel_id: str, other_id: str, at: int) -> None:
+    """Of these members (not empty) the memberships of one sub-channel, to another."""
     tx.run(
-        "UPDATE memberships SET sub_channel_id = :to, updated_at = :at"
-        " WHERE channel_arn = :channel AND member_arn = :member AND sub_channel_id = :sub",
-        channel=membership.channel_arn,
-        member=membership.member_arn,
-        sub=membership.sub_channel_id,
-        to=sub_channel_id,
+        "UPDATE memberships SET sub_channel_id = :other, updated_at = :at"
+        " WHERE channel_arn = :channel AND member_arn IN (:members) AND sub_channel_id = :sub",
+        channel=channel_arn,
+        members=member_arns,
+        sub=sub_channel_id,
+        other=other_id,
         at=at,
     )
 
@@ -167,14 +173,15 @@ def newest_regular(tx: Tx, channel_arn: str, sub_channel_id: str, limit: int) ->
     )
 
 
-def of_sub_channel(tx: Tx, channel_arn: str, sub_channel_id: str) -> list[Membership]:
-    """All members of a sub-channel in the order of joining, moderators included."""
+def some_of_sub_channel(tx: Tx, channel_arn: str, sub_channel_id: str, limit: int) -> list[Membership]:
+    """Up to `limit` members of a sub-channel in the order of joining, moderators included."""
     return tx.all(
         Membership,
         "SELECT * FROM memberships WHERE channel_arn = :channel AND sub_channel_id = :sub AND type = 'DEFAULT'"
-        " ORDER BY created_at, member_arn",
+        " ORDER BY created_at, member_arn LIMIT :limit",
         channel=channel_arn,
         sub=sub_channel_id,
+        limit=limit,
     )
 
 
@@ -194,7 +201,7 @@ def page_by_type(
 
 
 _OF_USER = """
-    SELECT m.channel_arn, m.sub_channel_id, m.type, m.created_at, m.read_marker_at,
+    SELECT m.channel_arn, m.sub_channel_id, m.type, m.created_at, m.read_marker_at, m.last_targeted_at,
            c.name, c.mode, c.privacy, c.metadata,
            CASE WHEN m.sub_channel_id = '' THEN c.last_untargeted_at ELSE s.last_message_at END AS last_untargeted_at
     FROM memberships m JOIN channels c ON c.arn = m.channel_arn
@@ -216,11 +223,67 @@ def page_of_user(tx: Tx, member_arn: str, after: Position | None, limit: int) ->
 
 def of_user_in(tx: Tx, member_arn: str, channel: Channel) -> MembershipOfUser | None:
     """Of a moderator's several in an elastic channel the oldest."""
+    # The plus: as in `of_member`.
     return tx.one(
         MembershipOfUser,
-        _OF_USER + " AND m.channel_arn = :channel ORDER BY m.created_at, m.sub_channel_id",
+        _OF_USER + " AND m.channel_arn = :channel ORDER BY +m.created_at, m.sub_channel_id",
         member=member_arn,
         channel=channel.arn,
+    )
+
+
+class Place(Row, frozen=True):
+    """Where somebody is a member: a channel, or a sub-channel of an elastic one."""
+
+    channel_arn: str
+    sub_channel_id: str
+
+
+def of_user_at(tx: Tx, member_arn: str, place: Place) -> MembershipOfUser | None:
+    return tx.one(
+        MembershipOfUser,
+        _OF_USER + " AND m.channel_arn = :channel AND m.sub_channel_id = :sub",
+        member=member_arn,
+        channel=place.channel_arn,
+        sub=place.sub_channel_id,
+    )
+
+
+# SQLite sorts these with room for no more than `limit` rows, and out of the way of the interpreter.
+
+_BY_LAST_MESSAGE = f"""
+    SELECT channel_arn, sub_channel_id, read_marker_at,
+        CASE WHEN COALESCE(last_targeted_at, 0) > COALESCE(last_untargeted_at, 0) THEN last_targeted_at
+            ELSE COALESCE(last_untargeted_at, 0) END AS last_seen_at
+    FROM ({_OF_USER}) AS of_user
+"""
+"""With the time of the last message that the member can see; 0: there is none."""
+
+
+def unread_first_of_user(tx: Tx, member_arn: str, limit: int) -> list[Place]:
+    """Where the last message is newer than what the user has read, if ever; then the others; each latest first."""
+    return tx.all(
+        Place,
+        f"""
+        SELECT channel_arn, sub_channel_id FROM ({_BY_LAST_MESSAGE}) AS by_last_message
+        ORDER BY last_seen_at > COALESCE(read_marker_at, 0) DESC, last_seen_at DESC, channel_arn, sub_channel_id
+        LIMIT :limit
+        """,
+        member=member_arn,
+        limit=limit,
+    )
+
+
+def latest_first_of_user(tx: Tx, member_arn: str, limit: int) -> list[Place]:
+    """By the time of the last message; last of all those without any."""
+    return tx.all(
+        Place,
+        f"""
+        SELECT channel_arn, sub_channel_id FROM ({_BY_LAST_MESSAGE}) AS by_last_message
+        ORDER BY last_seen_at DESC, channel_arn, sub_channel_id LIMIT :limit
+        """,
+        member=member_arn,
+        limit=limit,
     )
 
 

@@ -1,8 +1,12 @@
 -- What the rest of the operations keep.
 
 ALTER TABLE app_instances ADD COLUMN retention_days BIGINT;
+-- retention_purges_at is when somebody must look for messages to delete for good; retention_purged_to is the channel
+-- that a round of that has come to.
 ALTER TABLE app_instances ADD COLUMN retention_deletes_from BIGINT;
-CREATE INDEX app_instances_retaining ON app_instances (retention_deletes_from) WHERE retention_days IS NOT NULL;
+ALTER TABLE app_instances ADD COLUMN retention_purges_at BIGINT;
+ALTER TABLE app_instances ADD COLUMN retention_purged_to TEXT;
+CREATE INDEX app_instances_purging ON app_instances (retention_purges_at) WHERE retention_purges_at IS NOT NULL;
 
 -- expires_at is when somebody must look whether the resource has expired: for a channel that expires by its last
 -- message it is a lower bound.
@@ -28,6 +32,7 @@ UPDATE channels SET last_untargeted_at = last_message_at;
 ALTER TABLE memberships ADD COLUMN preferences TEXT;
 ALTER TABLE memberships ADD COLUMN last_targeted_at BIGINT;
 
+-- ends_into is the sub-channel that the members of one that ends go to, a batch at a time.
 CREATE TABLE sub_channels (
     channel_arn TEXT NOT NULL,
     id TEXT NOT NULL,
@@ -35,9 +40,10 @@ CREATE TABLE sub_channels (
     created_at BIGINT NOT NULL,
     last_message_at BIGINT,
     balance_at BIGINT,
+    ends_into TEXT,
     PRIMARY KEY (channel_arn, id)
 );
-CREATE INDEX sub_channels_to_balance ON sub_channels (balance_at) WHERE balance_at IS NOT NULL;
+CREATE INDEX sub_channels_to_balance ON sub_channels (balance_at, channel_arn, id) WHERE balance_at IS NOT NULL;
 CREATE INDEX sub_channels_in_order ON sub_channels (channel_arn, created_at, id);
 
 CREATE TABLE tags (
@@ -71,4 +77,12 @@ CREATE TABLE streaming_configurations (
     data_type TEXT NOT NULL,
     resource_arn TEXT NOT NULL,
     PRIMARY KEY (app_instance_arn, data_type)
+);
+
+-- Quotas and rates that were set for one app instance, or, with '', for all.
+CREATE TABLE quotas (
+    app_instance_arn TEXT NOT NULL,
+    name TEXT NOT NULL,
+    value BIGINT NOT NULL,
+    PRIMARY KEY (app_instance_arn, name)
 );
