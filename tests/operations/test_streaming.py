@@ -48,7 +48,7 @@ def test_they_belong_to_one_app_instance_and_go_with_it(app: App) -> None:
     app.identity.delete_app_instance(AppInstanceArn=app.arn)
 
     assert rows(app.server, "streaming_configurations", app_instance_arn=app.arn) == 0
-    with refused("NotFound"):
+    with refused("Forbidden"):
         got(app)
     with refused("NotFound"):
         put(app, configurations(Channel="a"))
@@ -62,7 +62,7 @@ def test_an_app_instance_that_is_not_there(app: App, arn: str) -> None:
         app.messaging.put_messaging_streaming_configurations(
             AppInstanceArn=arn, StreamingConfigurations=configurations(Channel="a")
         )
-    with refused("NotFound"):
+    with refused("Forbidden"):
         app.messaging.get_messaging_streaming_configurations(AppInstanceArn=arn)
     with refused("Forbidden"):
         app.messaging.delete_messaging_streaming_configurations(AppInstanceArn=arn)

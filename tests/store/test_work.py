@@ -282,8 +282,16 @@ LOOK_UPS: dict[str, tuple[Fill, Look]] = {
         lambda tx, _: deletions.rows_of_sub_channel(tx, "x", "x", PAGE),
     ),
     "a batch of the roles of somebody who is gone": (
-        both(rows("moderators", channel_arn=NAME), rows("bans", channel_arn=NAME)),
-        lambda tx, _: deletions.roles_of_identity(tx, "x", PAGE),
+        rows("moderators", channel_arn=NAME),
+        lambda tx, _: moderators.some_of_user(tx, "x", PAGE),
+    ),
+    "a batch of the bans of somebody who is gone": (
+        rows("bans", channel_arn=NAME),
+        lambda tx, _: deletions.bans_of_identity(tx, "x", PAGE),
+    ),
+    "the last targeted messages of one member in two channels among many": (
+        both(MEMBERS, rows("memberships", channel_arn=NAME, member_arn="'000007'", last_targeted_at="1")),
+        lambda tx, _: memberships.last_targeted(tx, "000007", ["000007", "000009"]),
     ),
     "a batch of what an app instance leaves behind": (
         both(rows("admins", admin_arn=NAME), rows("channel_flows", arn=NAME)),

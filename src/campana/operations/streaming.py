@@ -14,16 +14,7 @@ from campana.errors import BadRequest, Forbidden, NotFound
 from campana.operations import app_instances
 from campana.operations.registry import operation
 from campana.store import streaming
-from campana.store.app_instances import AppInstance
 from campana.unit_of_work import Call
-
-
-def _existing(call: Call, app_instance_arn: str) -> AppInstance:
-    """The app instance; NotFound if there is none in the caller's account."""
-    try:
-        return app_instances.existing(call, app_instance_arn)
-    except Forbidden:
-        raise NotFound("There is no such app instance.") from None
 
 
 def _view(row: streaming.StreamingConfiguration) -> StreamingConfiguration:
@@ -35,7 +26,10 @@ def put_messaging_streaming_configurations(
     call: Call, request: PutMessagingStreamingConfigurationsRequest
 ) -> PutMessagingStreamingConfigurationsResponse:
     """Replace all configurations; each data type at most once. NotFound if there is no such app instance."""
-    instance = _existing(call, request.app_instance_arn)
+    try:
+        instance = app_instances.existing(call, request.app_instance_arn)
+    except Forbidden:
+        raise NotFound("There is no such app instance.") from None
     given = request.streaming_configurations
     if len({each.data_type for each in given}) < len(given):
         raise BadRequest("Each DataType may be configured once.")
@@ -51,7 +45,7 @@ def get_messaging_streaming_configurations(
     call: Call, request: GetMessagingStreamingConfigurationsRequest
 ) -> GetMessagingStreamingConfigurationsResponse:
     """What is configured; NotFound if nothing is."""
-    rows = streaming.of(call.tx, _existing(call, request.app_instance_arn).arn)
+    rows = streaming.of(call.tx, app_instances.existing(call, request.app_instance_arn).arn)
     if not rows:
         raise NotFound("The app instance has no streaming configurations.")
     return GetMessagingStreamingConfigurationsResponse(streaming_configurations=[_view(row) for row in rows])
