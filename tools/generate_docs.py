@@ -5,17 +5,21 @@ argument parsers, events.md from the catalogue of events.
 """
 
 import argparse
+import inspect
+import re
 import sys
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
 import campana.operations  # noqa: F401  fills the registry
 from campana import events
-from campana.api.base import Route
+from campana.api.base import Route, wire_names
 from campana.api.routes import ROUTES
 from campana.auth.roles import Fact
 from campana.cli import config, main
-from campana.operations.registry import OPERATIONS
+from campana.operations.registry import OPERATIONS, Inside, Operation
+from campana.server.authorisation import FURTHER_ACTIONS
 from campana.settings import LISTS, SECTIONS
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
@@ -33,6 +37,7 @@ FACTS = {
     Fact.PUBLIC: "the channel's privacy is PUBLIC",
     Fact.UNRESTRICTED: "the channel's mode is UNRESTRICTED",
     Fact.PLAIN: "the channel is not elastic",
+    Fact.ELASTIC: "the channel is elastic",
     Fact.SENT: "the message is there, and SENT",
     Fact.OWN: "the bearer sent the message",
     Fact.INVOLVED: "the message is untargeted, or was sent by or to the bearer",
@@ -70,19 +75,122 @@ def authorisation() -> str:
         "# Who may call what",
         "",
         GENERATED,
-        "The bearer needs all facts of one of the ways in; otherwise the answer is `ForbiddenException`. Operations"
-        " without a bearer ask for the credential alone.",
+        "A call passes three gates, in this order; each has its own refusal:",
+        "",
+        "1. **Signature**: the request is signed with a valid access key. Otherwise 403 with the names that AWS's front"
+        " ends use, such as `InvalidSignatureException`.",
+        "2. **Policies**: those of the access key or role allow the action on *every* resource below. Otherwise 403"
+        " `AccessDeniedException` with the reason.",
+        "3. **Roles**: the bearer, the user or bot in whose name the call is made (header `x-amz-chime-bearer`), is"
+        " one of those who may. Otherwise 403 `ForbiddenException`, which is also the answer if the channel or the"
+        " message does not exist: what is there is not disclosed to those who may not see it.",
+        "",
+        "A bearer who is several things may do what any of them may. Being a moderator does not make a member, nor"
+        " does being an admin: neither hears a channel's events nor sends to it without a membership. An ordinary"
+        " channel is one that is not elastic.",
+        "",
+        "## In a bearer's name",
+        "",
+        "| operation | who may | policies: action and resources | what it does |",
+        "|---|---|---|---|",
+    ]
+    names = sorted(OPERATIONS)
+    for operation in (OPERATIONS[name] for name in names if OPERATIONS[name].allow):
+        who = "; ".join(_who(row) for row in operation.allow)
+        lines.append(f"| {operation.name} | {who} | {_policies(operation)} | {_what(operation)} |")
+    lines += [
+        "",
+        "Where messages are concerned, those who may act are further narrowed by what they see: a message in processing"
+        " is there for its sender alone, and a targeted one for its sender and its target, admins and moderators"
+        " included; an admin may delete one unseen.",
+        "",
+        "## Without a bearer",
+        "",
+        "These are for developers and their programs: the policies of the credential alone decide.",
+        "",
+        "| operation | policies: action and resources | what it does |",
+        "|---|---|---|",
+    ]
+    for operation in (OPERATIONS[name] for name in names if not OPERATIONS[name].allow):
+        lines.append(f"| {operation.name} | {_policies(operation)} | {_what(operation)} |")
+    lines += [
+        "",
+        "## Actions that a request may need besides",
+        "",
+        "| request | action, on the same resources |",
+        "|---|---|",
+        "| one that creates something with `Tags` | `chime:TagResource` |",
+    ]
+    lines += [f"| {name} with `{member}` | `chime:{action}` |" for (name, member), action in FURTHER_ACTIONS.items()]
+    lines += [
+        "",
+        "`chime:Connect` on the user's ARN opens a live session. Policies match action names whatever their case.",
+        "",
+        "## The facts behind the words",
+        "",
+        "The program declares who may in rows of facts: each row is a way in, and needs all of its facts.",
         "",
         "| operation | ways in |",
         "|---|---|",
     ]
-    for name in sorted(OPERATIONS):
-        rows = OPERATIONS[name].allow
-        ways = " · ".join(" and ".join(fact.value for fact in Fact if fact in row) for row in rows)
-        lines.append(f"| {name} | {ways or '*no bearer*'} |")
+    for name in names:
+        if rows := OPERATIONS[name].allow:
+            ways = " · ".join(" and ".join(fact.value for fact in Fact if fact in row) for row in rows)
+            lines.append(f"| {name} | {ways} |")
     lines += ["", "| fact | holds when |", "|---|---|"]
     lines += [f"| {fact.value} | {FACTS[fact]} |" for fact in Fact]
     return "\n".join(lines) + "\n"
+
+
+def _who(row: frozenset[Fact]) -> str:
+    """A way in, in words: who, for whom, in which channels, for which messages."""
+    words = " who are ".join([word for fact, word in SUBJECTS.items() if fact in row] or ["everybody"])
+    words += "".join(f" {word}" for fact, word in NARROWED.items() if fact in row)
+    if kinds := [word for fact, word in CHANNELS.items() if fact in row]:
+        words += f" in {' '.join(kinds)} channels"
+    if row & MESSAGES.keys():
+        words += f" for {'SENT ' if Fact.SENT in row else ''}messages"
+        words += "".join(f" {word}" for fact, word in MESSAGES.items() if fact in row and word)
+    unsaid = row - {*SUBJECTS, *NARROWED, *CHANNELS, *MESSAGES, Fact.WELCOME}
+    assert not unsaid, f"there are no words for {unsaid}"
+    return f"{words}, unless banned" if Fact.WELCOME in row else words
+
+
+SUBJECTS = {
+    Fact.USER: "every user and bot of the app instance",
+    Fact.ADMIN: "admins of the app instance",
+    Fact.MODERATOR: "moderators",
+    Fact.MEMBER: "members",
+}
+NARROWED = {Fact.VISIBLE: "who are not HIDDEN", Fact.SELF: "for themselves"}
+CHANNELS = {
+    Fact.PLAIN: "ordinary",
+    Fact.ELASTIC: "elastic",
+    Fact.PUBLIC: "PUBLIC",
+    Fact.UNRESTRICTED: "UNRESTRICTED",
+}
+MESSAGES = {Fact.SENT: "", Fact.OWN: "of their own", Fact.INVOLVED: "that they can see"}
+
+
+def _policies(operation: Operation) -> str:
+    names = wire_names(operation.route.request)
+    found = ["the bearer's ARN"] if operation.allow else []
+    found += [_resource(each, names) for each in operation.iam]
+    return f"`chime:{operation.name}` on {' and '.join(found or ['`*`'])}"
+
+
+def _resource(meant: str | Inside, names: Mapping[str, str]) -> str:
+    if isinstance(meant, str):
+        return names[meant]
+    id = "*" if meant.id is None else f"{{{names[meant.id]}}}"
+    return f"`{{AppInstanceArn}}/{meant.kind}/{id}`"
+
+
+def _what(operation: Operation) -> str:
+    """The first paragraph of what the function says about itself."""
+    text = inspect.getdoc(operation.run)
+    assert text, f"{operation.name} does not say what it does"
+    return " ".join(re.sub(r" \(spec/[^)]*\)", "", text).partition("\n\n")[0].split())
 
 
 def events_page() -> str:
