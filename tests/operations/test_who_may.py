@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from campana.operations.registry import OPERATIONS
 from campana.store import messages
 from campana.store.database import Tx
-from tests.harness import LAMBDA, App, RunningServer, User, client
+from tests.harness import LAMBDA, App, RunningServer, User, client, refused
 from tests.operations.helpers import bot, set_limit
 
 # The admin and the first moderator are no members of the channel; the bots are a member and no member; the foreign user
@@ -442,6 +442,23 @@ def test_nobody_else_calls_anything(cast: Cast) -> None:
     ):
         found = {row.operation: answered(cast, row, deleted.arn, bearing) for row in rows}
         assert found == dict.fromkeys(CALLS, expected), bearing
+
+
+def test_a_channel_that_is_not_there_is_forbidden_even_to_admins(cast: Cast) -> None:
+    admin = cast.bearers["admin"]
+    there = staged(cast, frozenset())
+    in_another = App(cast.app.server).admin("maker").makes_channel(Privacy="PUBLIC")
+
+    for missing in (f"{cast.app.arn}/channel/unknown", in_another, cast.app.arn, admin):
+        found = {}
+        for row in {row.operation: row for row in ROWS if "ELASTIC" not in row.case}.values():
+            name, members = CALLS[row.operation]
+            call = members(there, row.case, admin)
+            if "ChannelArn" in call:
+                with refused("Forbidden"):
+                    getattr(cast.client, name)(**{**call, "ChannelArn": missing, "ChimeBearer": admin})
+                found[row.operation] = call
+        assert len(found) == len(CALLS) - 5, "all but those of no channel"
 
 
 def test_every_operation_that_has_a_bearer_is_in_the_matrix() -> None:
