@@ -97,3 +97,29 @@ def test_the_last_message_is_the_last_one_that_the_caller_can_see(app: App) -> N
     assert [seen_by(user) for user in (ann, bob, cid, admin)] == [shown] * 4
     again = sent_at(cid.sends(channel, "note to self", Target=[{"MemberArn": cid.arn}]), cid)
     assert [seen_by(user) for user in (ann, bob, cid, admin)] == [shown, shown, again, shown]
+
+
+def test_a_targeted_message_is_new_to_its_target_alone(app: App) -> None:
+    ann, bob, cid = app.users("ann", "bob", "cid")
+    one, other = (ann.makes_channel(members=[bob, cid]) for _ in range(2))
+    for channel in (one, other):
+        shown = ann.sends(channel, "hello")
+        for user in (bob, cid):
+            user.update_channel_read_marker(ChannelArn=channel)
+    psst = ann.sends(one, "psst", Target=[{"MemberArn": bob.arn}])
+
+    def prefetched_by(user: User) -> list[dict[str, Any]]:
+        """The unread ones first, then by the last message."""
+        with user.connects(**{"prefetch-on": "connect"}) as session:
+            return [session.next().payload["Channel"] for _ in range(2)]
+
+    def sent_at(channel: str, message: str) -> str:
+        found = bob.get_channel_message(ChannelArn=channel, MessageId=message)["ChannelMessage"]["CreatedTimestamp"]
+        return found.strftime("%Y-%m-%dT%H:%M:%S.") + f"{found.microsecond // 1000:03d}Z"
+
+    of_bob, of_cid = prefetched_by(bob), prefetched_by(cid)
+    assert [each["ChannelArn"] for each in of_bob] == [one, other]
+    assert [each["ChannelArn"] for each in of_cid] == [other, one]
+    assert of_bob[0]["LastMessageTimestamp"] == sent_at(one, psst)
+    assert of_cid[0]["LastMessageTimestamp"] == of_bob[1]["LastMessageTimestamp"] == sent_at(other, shown)
+    assert of_cid[1]["LastMessageTimestamp"] < of_cid[0]["LastMessageTimestamp"]
