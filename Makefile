@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-export CAMPANA_NODE_RIC := $(wildcard $(CURDIR)/tests/js/ric/node_modules/.bin/aws-lambda-ric)
 
-.PHONY: check test fast lint types imports docs api golden serve bench bench-scale js node-ric clean
+export CONFORMANCE_REPORT ?= docs/reference/conformance.json
+
+.PHONY: check test conformance fast lint types imports docs api golden serve bench bench-scale js node-ric clean
 
 check: lint types imports fast  ## what to run before a commit
 
@@ -27,6 +28,10 @@ fast: $(BIN)/ruff  ## the tests without the whole-server stories
 
 test: $(BIN)/ruff
 	$(BIN)/python -m pytest
+
+conformance: $(BIN)/ruff  ## the API as its clients see it; the outcome goes into docs/reference/operations.md
+	$(BIN)/python -m pytest -q --confcutdir tests/conformance tests/conformance --conformance-report $(CONFORMANCE_REPORT); \
+	  outcome=$$?; $(BIN)/python tools/generate_docs.py && exit $$outcome
 
 api: $(BIN)/ruff  ## the contract from botocore's service models
 	$(BIN)/python tools/generate_api.py

@@ -330,7 +330,7 @@ class Sessions:
 
 
 def _rows(rows: Iterable[limits.Quota | limits.Rate], type: Any) -> list[tuple[str, Any, Any]]:
-    return [(row.path.partition(".")[2], type, field(default=row.default, metadata={"text": row.does})) for row in rows]
+    return [(row.path.partition(".")[2], type, field(default=row.default, metadata={"text": row.text})) for row in rows]
 
 
 # Made of the table in limits.py; `text` in a field's metadata stands for the text under it.
@@ -713,6 +713,14 @@ def _contradictions(settings: Settings) -> list[Problem]:
             problems.append(Problem(path, source, 'server.tls = "files" needs it.'))
         elif not file.is_file():
             problems.append(Problem(path, source, f"There is no file {file}."))
+    names = [entry.issuer.partition("://")[2].rstrip("/") for entry in settings.oidc]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            problems.append(
+                Problem(
+                    f"oidc[{number}].issuer", source, f"Another issuer is {name} too; policies cannot tell them apart."
+                )
+            )
     if auth.mode is AuthMode.NONE and not auth.open_to_network and not loopback(server.host):
         problems.append(
             Problem(

@@ -1,7 +1,10 @@
+"""SearchChannels: which channels are found, for whom, and that a page looks at a bounded number of rows."""
+
 from typing import Any
 
 import pytest
 
+from campana.operations import search
 from tests.harness import App, User, client, refused
 from tests.operations.helpers import answered, bot, pages
 
@@ -205,3 +208,48 @@ def test_a_bearer_is_needed_and_searches_the_own_app_instance(app: App) -> None:
         app.messaging.search_channels(Fields=[field("INCLUDES", ann)])
     with refused("Forbidden"):
         ann.search_channels(Fields=[field("INCLUDES", ann), field("INCLUDES", stranger)])
+
+
+def test_a_token_is_not_good_for_another_search(app: App) -> None:
+    ann, bob, eve = app.users("ann", "bob", "eve")
+    for _ in range(2):
+        ann.makes_channel(members=[bob])
+
+    token = ann.search_channels(Fields=[field("INCLUDES", bob)], MaxResults=1)["NextToken"]
+
+    with refused("BadRequest"):
+        eve.search_channels(Fields=[field("INCLUDES", eve)], NextToken=token)
+
+
+def test_a_page_ends_short_when_it_has_looked_at_enough(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    ann, bob = app.users("ann", "bob")
+    others = [ann.makes_channel() for _ in range(7)]
+    both = ann.makes_channel(members=[bob])
+    bobs = [bob.makes_channel() for _ in range(9)]
+    assert len({*others, both, *bobs}) == 17
+    monkeypatch.setattr(search, "STEP_MAX", 2)
+    monkeypatch.setattr(search, "LOOK_UPS_MAX", 4 * (2 + 3))  # four channels
+
+    pages = []
+    more: dict[str, str] = {}
+    while True:
+        page = ann.search_channels(Fields=[field("INCLUDES", bob)], **more)
+        pages.append([channel["ChannelArn"] for channel in page["Channels"]])
+        if "NextToken" not in page:
+            break
+        more = {"NextToken": page["NextToken"]}
+
+    assert pages == [[], [both]]  # of Ann's channels, who has fewer
+
+
+def test_members_join_and_leave_between_two_pages(app: App) -> None:
+    ann, bob = app.users("ann", "bob")
+    first, second, third = (ann.makes_channel(members=[bob]) for _ in range(3))
+
+    page = ann.search_channels(Fields=[field("INCLUDES", bob)], MaxResults=1)
+    for _ in range(9):
+        ann.makes_channel()  # now Bob is the one with fewer, but the walk goes on where it was
+    ann.delete_channel_membership(ChannelArn=second, MemberArn=bob.arn)
+    rest = ann.search_channels(Fields=[field("INCLUDES", bob)], NextToken=page["NextToken"])
+
+    assert [channel["ChannelArn"] for channel in page["Channels"] + rest["Channels"]] == [first, third]

@@ -13,7 +13,7 @@ from campana.errors import BadRequest, Conflict, Forbidden
 from campana.flows import machine, payload
 from campana.flows.machine import AwaitingCallback, Completed, Deleted, Invoking, Plan, State, Step, Verdict
 from campana.flows.revision import Revision
-from campana.limits import STATUS_DETAIL_CHARACTERS
+from campana.limits import CLOCK_PUT_BACK_MS, STATUS_DETAIL_CHARACTERS
 from campana.store import channels, executions, memberships, messages, sub_channels
 from campana.store.channel_flows import ChannelFlow
 from campana.store.database import Tx
@@ -293,11 +293,12 @@ def release_new(unit: UnitOfWork, message: Message, *, stored: bool) -> None:
 def _note_new(unit: UnitOfWork, message: Message) -> None:
     """When the last message came is told to those who can see it."""
     channel_arn, sub_channel_id = message.channel_arn, message.sub_channel_id
+    at, not_behind = max(unit.now, message.created_at), unit.now + CLOCK_PUT_BACK_MS
     if message.involved is not None:
-        channels.has_new_targeted_message(unit.tx, channel_arn, unit.now)
+        channels.has_new_targeted_message(unit.tx, channel_arn, at, not_behind=not_behind)
         memberships.have_new_targeted_message(unit.tx, channel_arn, sub_channel_id, message.involved, unit.now)
         return
-    channels.has_new_message(unit.tx, channel_arn, unit.now)
+    channels.has_new_message(unit.tx, channel_arn, at, not_behind=not_behind)
     if sub_channel_id:
         sub_channels.has_new_message(unit.tx, channel_arn, sub_channel_id, unit.now)
 

@@ -84,7 +84,7 @@ def bans_of_identity(tx: Tx, identity_arn: str, limit: int) -> int:
 
 
 def rest_of_app_instance(tx: Tx, app_instance_arn: str, limit: int) -> int:
-    """Remove up to `limit` admins and flows, when users and channels are gone; how many there were."""
+    """Remove up to `limit` admins and flows with their tags, when users and channels are gone; how many there were."""
     gone = tx.run(
         "DELETE FROM admins WHERE (app_instance_arn, admin_arn) IN"
         " (SELECT app_instance_arn, admin_arn FROM admins WHERE app_instance_arn = :app LIMIT :limit)",
@@ -93,13 +93,13 @@ def rest_of_app_instance(tx: Tx, app_instance_arn: str, limit: int) -> int:
     )
     tx.run(
         "DELETE FROM tags WHERE resource_arn IN"
-        " (SELECT arn FROM channel_flows WHERE app_instance_arn = :app LIMIT :limit)",
+        " (SELECT arn FROM channel_flows WHERE app_instance_arn = :app ORDER BY created_at, arn LIMIT :limit)",
         app=app_instance_arn,
         limit=limit,
     )
     return gone + tx.run(
         "DELETE FROM channel_flows WHERE arn IN"
-        " (SELECT arn FROM channel_flows WHERE app_instance_arn = :app LIMIT :limit)",
+        " (SELECT arn FROM channel_flows WHERE app_instance_arn = :app ORDER BY created_at, arn LIMIT :limit)",
         app=app_instance_arn,
         limit=limit,
     )
