@@ -298,6 +298,10 @@ LOOK_UPS: dict[str, tuple[Fill, Look]] = {
         MESSAGES,
         lambda tx, _: deletions.rows_of_sub_channel(tx, "x", "x", PAGE),
     ),
+    "the last targeted messages of one member in two channels among many": (
+        both(MEMBERS, rows("memberships", channel_arn=NAME, member_arn="'000007'", last_targeted_at="1")),
+        lambda tx, _: memberships.last_targeted(tx, "000007", ["000007", "000009"]),
+    ),
     "a batch of the roles and bans of somebody who is gone": (
         both(rows("moderators", channel_arn=NAME), rows("bans", channel_arn=NAME)),
         lambda tx, _: (moderators.some_of_identity(tx, "x", PAGE), deletions.bans_of_identity(tx, "x", PAGE)),
