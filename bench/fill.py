@@ -157,7 +157,7 @@ def bytes_of_a_message(file: Path) -> int:
     """What one takes in the file with its indexes, on average; 0 if this SQLite can't say."""
     with closing(sqlite3.connect(file)) as connection:
         try:
-            pages = sum(
+            pages: int = sum(
                 connection.execute("SELECT pageno FROM dbstat WHERE aggregate = 1 AND name = ?", (name,)).fetchone()[0]
                 for name in ("messages", "messages_by_id", "messages_in_order")
             )
@@ -165,7 +165,7 @@ def bytes_of_a_message(file: Path) -> int:
             return 0
         page_bytes: int = connection.execute("PRAGMA page_size").fetchone()[0]
         messages: int = connection.execute("SELECT COUNT(*) FROM messages").fetchone()[0]
-        return pages * page_bytes // messages
+        return int(pages * page_bytes // messages)
 
 
 def _place(sizes: Sizes, messages: int) -> tuple[int, int]:

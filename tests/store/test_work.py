@@ -32,6 +32,7 @@ from campana.store import (
     memberships,
     messages,
     moderators,
+    quotas,
     search,
     streaming,
     sub_channels,
@@ -165,9 +166,13 @@ LOOK_UPS: dict[str, tuple[Fill, Look]] = {
         rows("memberships", member_arn=NAME, type="'DEFAULT'", **IN_TIME),
         lambda tx, _: memberships.newest_regular(tx, "x", "x", PAGE),
     ),
-    "the members of one sub-channel among many": (
-        rows("memberships", sub_channel_id=NAME, member_arn=NAME, type="'DEFAULT'"),
-        lambda tx, _: memberships.of_sub_channel(tx, "x", "000007"),
+    "some members of a sub-channel": (
+        rows("memberships", member_arn=NAME, type="'DEFAULT'", **IN_TIME),
+        lambda tx, _: memberships.some_of_sub_channel(tx, "x", "x", PAGE),
+    ),
+    "one of a user's many memberships, by its place": (
+        CHANNELS_OF_ONE,
+        lambda tx, _: memberships.of_user_at(tx, "x", memberships.Place("000007", "x")),
     ),
     "a page of a member's memberships, searched": (
         CHANNELS_OF_ONE,
@@ -241,13 +246,30 @@ LOOK_UPS: dict[str, tuple[Fill, Look]] = {
         rows("channels", arn=NAME, expires_at="i"),
         lambda tx, _: channels.expiring(tx, 3, PAGE),
     ),
-    "app instances with a retention among many without": (
+    "an app instance to purge among many without a retention": (
         both(
-            rows("app_instances", arn=NAME, retention_days="NULL", retention_deletes_from="NULL"),
-            one_more("app_instances", retention_deletes_from="1"),
+            rows("app_instances", arn=NAME, retention_purges_at="NULL"),
+            one_more("app_instances", retention_purges_at="1"),
         ),
-        lambda tx, _: app_instances.retaining(tx, 3),
+        lambda tx, _: app_instances.to_purge(tx, 3),
     ),
+    "the channels of an app instance behind one": (
+        rows("channels", arn=f"'x/channel/' || {NAME}"),
+        lambda tx, far: channels.after(tx, "x", f"x/channel/{far[1]}", PAGE),
+    ),
+    "old messages among many new ones": (
+        MESSAGES,
+        lambda tx, _: messages.purge(tx, "x", "x", before=10, limit=PAGE),
+    ),
+    "the quotas of one app instance among many": (
+        rows("quotas", app_instance_arn=NAME),
+        lambda tx, _: quotas.of(tx, "000007"),
+    ),
+    "two keys among many": (
+        rows("access_keys", id=NAME, revoked_at="NULL"),
+        lambda tx, _: keys.valid(tx, ["000007", "000009"]),
+    ),
+    "two roles among many": (rows("roles", arn=NAME), lambda tx, _: keys.role_ids(tx, ["000007", "000009"])),
     "some channels of an app instance": (
         rows("channels", arn=NAME, privacy="'PRIVATE'"),
         lambda tx, _: channels.some_of(tx, "x", PAGE),
@@ -294,6 +316,8 @@ LOOK_UPS: dict[str, tuple[Fill, Look]] = {
 LOOKS_AT_ALL = {
     keys.listed: "for an operator who wants to see them all",
     keys.listed_roles: "the same",
+    memberships.unread_first_of_user: "the memberships of one user, when a session asks for CHANNEL_DETAILS",
+    memberships.latest_first_of_user: "the same",
 }
 
 
@@ -360,4 +384,6 @@ def functions_of_the_store() -> Iterator[FunctionType]:
 
 def finds_several(function: FunctionType) -> bool:
     signature = inspect.signature(function)
-    return "limit" in signature.parameters or str(signature.return_annotation).startswith(("list[", "Page[", "dict["))
+    return "limit" in signature.parameters or str(signature.return_annotation).startswith(
+        ("list[", "Page[", "dict[", "set[")
+    )
