@@ -43,14 +43,19 @@ LAMBDA = "arn:aws:lambda:us-east-1:123456789012:function:"
 
 
 class MovableClock:
-    """The machine's clock, put forward by `advance`; whoever sleeps on it then looks at the time again."""
+    """The machine's clock, put forward or back by `advance`; whoever sleeps on it then looks at the time again."""
 
     def __init__(self) -> None:
         self._ahead_ms = 0
+        self._stopped_at: int | None = None
         self._sleepers: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
 
     def now(self) -> int:
-        return SystemClock().now() + self._ahead_ms
+        return (SystemClock().now() if self._stopped_at is None else self._stopped_at) + self._ahead_ms
+
+    def stop(self) -> None:
+        """From now on time passes by `advance` alone."""
+        self._stopped_at = SystemClock().now()
 
     async def sleep(self, seconds: float) -> None:
         moved = asyncio.Event()
@@ -65,6 +70,7 @@ class MovableClock:
             self._sleepers.discard(sleeper)
 
     def advance(self, *, hours: float = 0, ms: int = 0) -> None:
+        """Negative: back."""
         self._ahead_ms += ms + int(hours * 3_600_000)
         for loop, moved in list(self._sleepers):
             loop.call_soon_threadsafe(moved.set)
@@ -261,6 +267,7 @@ class Heard:
     type: str
     message_type: str
     payload: Any
+    reason: str | None = None
 
 
 _session_numbers = count(1)
@@ -289,7 +296,12 @@ class Session:
         frame = json.loads(self.socket.recv(timeout=PATIENCE_S))
         headers = frame["Headers"]
         payload = json.loads(frame["Payload"]) if "Payload" in frame else None
-        return Heard(headers["x-amz-chime-event-type"], headers["x-amz-chime-message-type"], payload)
+        return Heard(
+            headers["x-amz-chime-event-type"],
+            headers["x-amz-chime-message-type"],
+            payload,
+            headers.get("x-amz-chime-event-reason"),
+        )
 
     def until(self, type: str, **payload: Any) -> list[Heard]:
         """Everything up to and with the first event of this type whose payload has these members."""

@@ -2,7 +2,7 @@
 
 operations.md and authorisation.md come from the registry, the former also from conformance.json, where the last
 conformance run is kept; configuration.md from the settings tree, cli.md from the argument parsers, events.md from the
-catalogue of events.
+catalogue of events, quotas.md from the table of quotas and rates.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import campana.operations  # noqa: F401  fills the registry
-from campana import events
+from campana import events, limits
 from campana.api.base import Route, wire_names
 from campana.api.routes import ROUTES
 from campana.auth.roles import Fact
@@ -220,12 +220,56 @@ def _command(name: str, summary: str, parser: argparse.ArgumentParser) -> list[s
     return lines
 
 
+def quotas() -> str:
+    lines = [
+        "# Quotas and rates",
+        "",
+        GENERATED,
+        "Quotas are always enforced: above one the answer is `ResourceLimitExceededException` (400). Rates are"
+        " enforced with `rates.enforce = true` in the settings or `campana quotas set rates-enforced 1`: above one the"
+        " answer is `ThrottledClientException` (429) with `Retry-After`, and a live session is closed with 4005. A call"
+        " that is refused takes nothing from any rate.",
+        "",
+        "The defaults are those of AWS and can be changed in the settings. `campana quotas set NAME VALUE"
+        " [APP_INSTANCE_ARN]` changes them while the server is running, for all app instances or for one: quotas at"
+        " once, rates within a second. An app instance's value goes before the server's, that before the settings.",
+        "",
+        "| quota | default | what is counted | setting | on AWS |",
+        "|---|---|---|---|---|",
+    ]
+    for quota in limits.QUOTAS.values():
+        lines.append(
+            f"| {quota.name} | {quota.default:,} | {quota.does} | `{quota.path}` | {_adjustable(quota.adjustable)} |"
+        )
+    lines += [
+        "",
+        f"A rate is a number of calls a second; after a pause, {limits.BURST} seconds' worth may come at once. A repeat"
+        " with the same ClientRequestToken counts as a call. Calls that are refused with Forbidden take nothing from"
+        " what all callers share.",
+        "",
+        "| rate | calls a second | for each | calls | operations | on AWS |",
+        "|---|---|---|---|---|---|",
+    ]
+    for rate in limits.RATES:
+        names = ", ".join(sorted(name for name, operation in OPERATIONS.items() if operation.rate is rate))
+        lines.append(
+            f"| {rate.name} | {rate.default} | {rate.per.value} | {rate.does} | {names} | "
+            f"{_adjustable(rate.adjustable)} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _adjustable(adjustable: bool) -> str:
+    return "on request" if adjustable else "fixed"
+
+
 PAGES = {
     "operations.md": operations,
     "authorisation.md": authorisation,
     "events.md": events_page,
     "configuration.md": configuration,
     "cli.md": cli,
+    "quotas.md": quotas,
 }
 
 

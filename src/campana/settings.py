@@ -330,7 +330,7 @@ class Sessions:
 
 
 def _rows(rows: Iterable[limits.Quota | limits.Rate], type: Any) -> list[tuple[str, Any, Any]]:
-    return [(row.path.partition(".")[2], type, field(default=row.default, metadata={"text": row.does})) for row in rows]
+    return [(row.path.partition(".")[2], type, field(default=row.default, metadata={"text": row.text})) for row in rows]
 
 
 # Made of the table in limits.py; `text` in a field's metadata stands for the text under it.
