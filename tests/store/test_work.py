@@ -323,6 +323,10 @@ LOOK_UPS: dict[str, tuple[Fill, Look]] = {
         both(rows("admins", admin_arn=NAME), rows("channel_flows", arn=NAME)),
         lambda tx, _: deletions.rest_of_app_instance(tx, "x", PAGE),
     ),
+    "the keys and roles behind some sessions": (
+        both(rows("access_keys", id=NAME, revoked_at="NULL"), rows("roles", arn=NAME)),
+        lambda tx, _: (keys.valid(tx, ["000001", "000007"]), keys.role_ids(tx, ["000001", "000007"])),
+    ),
 }
 
 LOOKS_AT_ALL = {
