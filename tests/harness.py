@@ -36,6 +36,7 @@ from campana.clock import Ids, SystemClock
 from campana.server.app import Server
 from campana.server.data_folder import held
 from campana.settings import Settings, load
+from tests import stores
 
 KEY, SECRET = "CAMPTESTROOT", "test-root-secret"
 PATIENCE_S = 20
@@ -139,6 +140,7 @@ def running(folder: Path, **settings: Any) -> Iterator[RunningServer]:
         "server.data_dir": folder / "data",
         "server.drain_s": 2,
         "flows.accept_http_resource_arns": True,
+        **stores.settings(folder / "data"),
         **settings,
     }
     file = folder / "campana.toml"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import stores
 
 from campana.delivery.hub import Hub
 from campana.delivery.journal_reader import JournalReader
@@ -14,8 +15,7 @@ from campana.delivery.session import Admitted, Refusal, Sessions
 from campana.errors import ServiceUnavailable
 from campana.frames import SESSION_ESTABLISHED
 from campana.store import app_instances, channels, identities, memberships, migrate, topics
-from campana.store.database import Tx
-from campana.store.sqlite import SqliteDatabase
+from campana.store.database import Database, Tx
 from campana.store.topics import Entry
 
 APP = "arn:aws:chime:us-east-1:123456789012:app-instance/demo"
@@ -76,7 +76,7 @@ class Socket:
 class World:
     """A node: store, notifier, reader, sessions. Requests are what the judge answers."""
 
-    def __init__(self, db: SqliteDatabase, **options: Any) -> None:
+    def __init__(self, db: Database, **options: Any) -> None:
         self.db = db
         self.clock = Clock()
         self.hub = Hub()
@@ -138,7 +138,7 @@ def story(tell: Callable[[World], Awaitable[None]], folder: Path, **options: Any
         )
 
     async def run() -> None:
-        db = SqliteDatabase(folder / "campana.db")
+        db = stores.opened(folder)
         try:
             await db.write(start)
             world = World(db, **options)

@@ -1,5 +1,6 @@
-from tests.harness import App, Processor, calls_back, refused, running
 from pathlib import Path
+
+from tests.harness import App, Processor, calls_back, refused, running
 
 SMALL = {"MaximumSubChannels": 2, "TargetMembershipsPerSubChannel": 4, "MinimumMembershipPercentage": 40}
 
@@ -53,8 +54,14 @@ def test_split_read_and_join_again(tmp_path: Path, processor: Processor) -> None
         event = processor.takes()
         assert event["ChannelMessage"]["SubChannelId"] == two
         watching = mod.connects()
-        in_two = [m["Member"]["Arn"] for m in mod.list_channel_memberships(ChannelArn=channel, SubChannelId=two)["ChannelMemberships"]]
-        in_one = [m["Member"]["Arn"] for m in mod.list_channel_memberships(ChannelArn=channel, SubChannelId=one)["ChannelMemberships"]]
+        in_two = [
+            m["Member"]["Arn"]
+            for m in mod.list_channel_memberships(ChannelArn=channel, SubChannelId=two)["ChannelMemberships"]
+        ]
+        in_one = [
+            m["Member"]["Arn"]
+            for m in mod.list_channel_memberships(ChannelArn=channel, SubChannelId=one)["ChannelMemberships"]
+        ]
         for arn in [*in_one[:2], *[a for a in in_two if a not in (mod.arn, users[4].arn)]]:
             mod.delete_channel_membership(ChannelArn=channel, MemberArn=arn)
         server.clock.advance(ms=1_500)
@@ -69,4 +76,5 @@ def test_split_read_and_join_again(tmp_path: Path, processor: Processor) -> None
             mod.reads(channel, SubChannelId=two)
         rows = server.writes(lambda tx: tx.scalar("SELECT COUNT(*) FROM messages WHERE sub_channel_id = :s", s=two))
         assert rows == 0
-        watching.close(); heard.close()
+        watching.close()
+        heard.close()

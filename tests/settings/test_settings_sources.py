@@ -42,7 +42,7 @@ def test_without_sources_there_are_the_defaults(tmp_path):
 
     assert (found.server.host, found.server.port, found.server.tls) == ("127.0.0.1", 8600, TlsMode.OFF)
     assert found.server.data_dir == tmp_path / "campana-data"
-    assert found.database_file == tmp_path / "campana-data" / "campana.db"
+    assert found.database_url == SqliteUrl(tmp_path / "campana-data" / "campana.db")
     assert found.account.triple == ("aws", "us-east-1", "123456789012")
     assert (found.flows.callback_timeout_ms, found.flows.retry_delays_ms) == (172_800_000, (200, 1_000))
     assert found.processors == ()
@@ -99,7 +99,7 @@ def test_paths_of_a_file_start_from_the_file_and_others_from_the_current_folder(
     flagged = settings.load(there, {}, {"server.data_dir": "here", "database.url": "sqlite:////rows.db"})
 
     assert found.server.data_dir == tmp_path / "data"
-    assert found.database_file == tmp_path / "etc" / "rows.db"
+    assert found.database_url == SqliteUrl(tmp_path / "etc" / "rows.db")
     assert found.processors[0].target == LocalFunction(there.parent / "moderate.py", "handler")
     assert flagged.server.data_dir == tmp_path / "here"
     assert flagged.database.url == SqliteUrl(Path("/rows.db"))

@@ -19,6 +19,7 @@ from campana.store.database import Page, Position, R, Row, Value, page_sql
 from campana.store.sqlite import SqliteDatabase, SqliteTx
 from campana.store.topics import Entry
 
+pytestmark = pytest.mark.sqlite
 FAMILIES = [
     import_module(f"campana.store.{module.name}")
     for module in pkgutil.iter_modules(store.__path__)

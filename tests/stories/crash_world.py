@@ -11,7 +11,6 @@ import queue
 import random
 import re
 import socket
-import sqlite3
 import threading
 import time
 from collections import Counter
@@ -30,6 +29,7 @@ from botocore.credentials import Credentials
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect as websocket
 
+from tests import stores
 from tests.harness import App, User, connect_url
 from tests.stories.crash_history import (
     LANES,
@@ -623,8 +623,7 @@ class World:
         return len(self._rows("SELECT id FROM executions WHERE state IN ('INVOKING', 'AWAITING_CALLBACK')"))
 
     def _rows(self, sql: str, *values: str) -> list[Any]:
-        with closing(sqlite3.connect(f"file:{self.server.data_dir / 'campana.db'}?mode=ro", uri=True)) as database:
-            return database.execute(sql, values).fetchall()
+        return stores.query(stores.url(self.server.data_dir), sql, *values)
 
     def summary(self, history: History) -> str:
         """How much happened, for whoever wonders whether it was enough."""

@@ -36,10 +36,9 @@ from campana.server.jwks import Jwks
 from campana.server.sts import StsFront, is_for_sts
 from campana.server.websocket import Socket, SocketBounds, Sockets, text_frame
 from campana.settings import AuthMode, Settings, SetupError
-from campana.store import migrate, secrets
-from campana.store.database import Tx
+from campana.store import engines, migrate, secrets
+from campana.store.database import CannotOpen, Database, Tx
 from campana.store.keys import Role
-from campana.store.sqlite import CannotOpen, SqliteDatabase
 from campana.store.topics import Entry
 from campana.sweeper import Sweeper
 from campana.unit_of_work import Units
@@ -64,7 +63,7 @@ class Server:
         root_key = data_folder.root_credentials(folder, environment, ids)
         secrets_key = data_folder.secrets_key(folder, environment, ids)
         self._functions_key = data_folder.function_credentials(folder, ids)
-        self._db = _opened(settings, clock)
+        self._db = _opened(settings, clock, ids)
         page_key = self._db.write_now(lambda tx: secrets.get_or_make(tx, "page tokens", ids.token())).encode()
         account = settings.account.account_id
         over_tls = self._tls is not None
@@ -140,8 +139,7 @@ class Server:
         return await self._dispatcher.handle(request, request_id)
 
     async def _look_up(self, work: Callable[[Tx], T], /) -> T:
-        """On the loop's own thread: readers of SQLite never wait, and another thread is further than the row."""
-        return self._db.read_now(work)
+        return await self._db.peek(work)
 
     async def start(self) -> None:
         """Listen and start the workers; raises SetupError."""
@@ -232,9 +230,9 @@ class Server:
         return "\n".join(lines)
 
 
-def _opened(settings: Settings, clock: Clock) -> SqliteDatabase:
+def _opened(settings: Settings, clock: Clock, ids: Ids) -> Database:
     try:
-        db = SqliteDatabase(settings.database_file)
+        db = engines.opened(settings.database_url, connections_max=settings.database.connections_max, ids=ids)
         applied = db.write_now(lambda tx: migrate.apply(tx, clock.now()))
     except (CannotOpen, migrate.SchemaMismatch) as error:
         raise SetupError(str(error)) from error
