@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export CAMPANA_NODE_RIC := $(wildcard $(CURDIR)/tests/js/ric/node_modules/.bin/aws-lambda-ric)
 
-.PHONY: check test fast lint types imports docs api golden serve bench js node-ric clean
+.PHONY: check test fast lint types imports docs api golden serve bench bench-scale js node-ric clean
 
 check: lint types imports fast  ## what to run before a commit
 
@@ -42,6 +42,9 @@ serve: $(BIN)/ruff
 
 bench: $(BIN)/ruff
 	$(BIN)/python -m bench
+
+bench-scale: $(BIN)/ruff  ## the same calls among few rows and many
+	$(BIN)/python -m bench scale
 
 js:  ## the JavaScript clients that tests/stories talks through
 	cd tests/js && npm ci --no-audit --no-fund

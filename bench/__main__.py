@@ -13,13 +13,14 @@ from pathlib import Path
 import uvloop
 from rich.console import Console
 
-from bench import fan_out, flow, machine, report, results, sends, servers, start_up
+from bench import fan_out, flow, machine, report, results, scale, scale_report, sends, servers, start_up
 from bench.client import Failed
 from bench.plan import FULL, QUICK, SMOKE, Plan
 from bench.results import Results
 from bench.signing import Key
 
 HERE = Path(__file__).parent
+SCALE_PLANS = {FULL: scale.FULL, QUICK: scale.QUICK, SMOKE: scale.SMOKE}
 
 
 def main() -> int:
@@ -34,6 +35,8 @@ def main() -> int:
         console.print(f"bench: {args.dir} is in memory, where nothing is durable; give a folder on a disk with --dir")
         return 1
     folder = Path(tempfile.mkdtemp(prefix="campana-bench-", dir=args.dir))
+    if args.what == "scale":
+        return _scale(args, folder, console)
     try:
         with console.status("…") as status, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             measured = runner.run(_measure(plan, folder, status.update))
@@ -46,6 +49,28 @@ def main() -> int:
     results.write(measured, args.json or HERE / ("results.json" if args.write else "last.json"))
     if args.write:
         report.write_readme(measured)
+    return 0
+
+
+def _scale(args: argparse.Namespace, folder: Path, console: Console) -> int:
+    plan = SCALE_PLANS[args.plan]
+    if args.messages is not None:
+        plan = replace(plan, messages=args.messages)
+    data = args.data or folder / "scale"
+    try:
+        with console.status("…") as status:
+            sizes = scale.prepare(plan, data, status.update)
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                measured = runner.run(scale.measure(plan, sizes, data, Key.made(), status.update))
+    except Failed as failure:
+        console.print(f"bench: {failure}", markup=False)
+        return 1
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    scale_report.show(measured, Console())
+    results.write(measured, args.json or HERE / ("scale.json" if args.write else "last.json"))
+    if args.write:
+        scale_report.write_readme(measured)
     return 0
 
 
@@ -74,6 +99,13 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench", description="Measure the server, side by side with floors."
     )
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=("floors", "scale"),
+        default="floors",
+        help="side by side with floors, or the same calls among few rows and many (default: floors)",
+    )
     plans = parser.add_mutually_exclusive_group()
     plans.add_argument(
         "--quick", dest="plan", action="store_const", const=QUICK, help="in well under a minute, noisier"
@@ -81,6 +113,14 @@ def _arguments() -> argparse.Namespace:
     plans.add_argument("--smoke", dest="plan", action="store_const", const=SMOKE, help="only to see that it runs")
     parser.set_defaults(plan=FULL)
     parser.add_argument("--sockets", type=int, metavar="N", help=f"sessions of the fan-out (default: {FULL.sockets:,})")
+    parser.add_argument(
+        "--messages",
+        type=int,
+        metavar="N",
+        help=f"messages in the file of `scale`, a multiple of 2,000 (default: {scale.FULL.messages:,}; 10,000,000 is"
+        " the size that one node is designed for and takes 15 GB and half an hour)",
+    )
+    parser.add_argument("--data", type=Path, metavar="DIR", help="where `scale` keeps its file, to be used again")
     parser.add_argument("--dir", type=Path, default=Path(tempfile.gettempdir()), help="folder for data, on a real disk")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go (default: bench/last.json)")
     parser.add_argument("--write", action="store_true", help="keep them: bench/results.json and bench/README.md")

@@ -7,7 +7,9 @@ frame, rendered before, to every socket. No channels, members, roles, idempotenc
 import asyncio
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from bench import serving
 from campana.api.base import Timestamp, encode_frame
@@ -21,14 +23,17 @@ from campana.api.messaging import (
     SendChannelMessageRequest,
     SendChannelMessageResponse,
 )
-from campana.auth.caller import AccessKey, KeyRing
+from campana.auth import stored_keys
+from campana.auth.caller import KeyRing, Known, root
+from campana.auth.sealing import KEY_BYTES, Sealer
+from campana.auth.session_token import SessionTokens
 from campana.clock import Ids, SystemClock
 from campana.frames import render
 from campana.server.app import SWITCH_INTERVAL_S
-from campana.server.asgi import Front
 from campana.server.authentication import Authentication
 from campana.server.cors import Cors
-from campana.server.front import HttpFront
+from campana.server.front import Front
+from campana.server.listener import HttpListener
 from campana.server.websocket import Socket, Sockets, text_frame
 from campana.settings import Settings
 from campana.store.database import Tx
@@ -36,22 +41,35 @@ from campana.store.sqlite import SqliteDatabase
 from campana.wire import codec, router
 from campana.wire.http import HttpRequest, HttpResponse
 
+T = TypeVar("T")
+
 SENT = ChannelMessageStatusStructure(value=ChannelMessageStatus.SENT)
 
 
 class Floor:
     """Answers sends."""
 
-    def __init__(self, folder: Path, key: AccessKey) -> None:
+    def __init__(self, folder: Path, access_key_id: str, secret: str) -> None:
         settings = Settings()
         self.clock, self.ids = SystemClock(), Ids()
-        keys = KeyRing(settings.account.account_id, {key.access_key_id: key})
+        account, unused = settings.account.account_id, bytes(KEY_BYTES)
+        keys = KeyRing(
+            account,
+            [Known(root(access_key_id, account), secret)],
+            roles={},
+            sealer=Sealer(unused, stored_keys.PURPOSE, self.ids),
+            tokens=SessionTokens(unused, self.ids),
+            look_up=self._look_up,
+        )
         self._authentication = Authentication(settings, keys, self.clock, over_tls=False)
         self.db = SqliteDatabase(folder / "floor.db")
         self.db.write_now(lambda tx: tx.run("CREATE TABLE messages (id TEXT PRIMARY KEY, channel TEXT, content TEXT)"))
         self._live: set[Socket] = set()
         self._frame = text_frame(typical_frame())
         self.sockets = Sockets(self._join)
+
+    async def _look_up(self, work: Callable[[Tx], T], /) -> T:
+        return self.db.read_now(work)
 
     async def _join(self, socket: Socket, request: HttpRequest) -> None:
         self._live.add(socket)
@@ -61,7 +79,7 @@ class Floor:
     async def handle(self, request: HttpRequest, request_id: str) -> HttpResponse:
         """One send, on disk when it is answered."""
         route, labels, query = router.match(request.method, request.raw_path, request.raw_query)
-        self._authentication.caller(request)
+        await self._authentication.caller(request)
         send = codec.decode(route, labels, query, request.headers, request.body)
         assert isinstance(send, SendChannelMessageRequest)
         message_id = self.ids.message(self.clock.now())
@@ -104,12 +122,11 @@ def typical_frame() -> str:
 def main(folder: Path) -> None:
     """Serve until SIGTERM."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    key = AccessKey(os.environ["CAMPANA_ROOT_ACCESS_KEY_ID"], os.environ["CAMPANA_ROOT_SECRET_ACCESS_KEY"], "floor")
-    floor = Floor(folder, key)
+    floor = Floor(folder, os.environ["CAMPANA_ROOT_ACCESS_KEY_ID"], os.environ["CAMPANA_ROOT_SECRET_ACCESS_KEY"])
 
     async def start(ending: asyncio.Event) -> int:
         front = Front(floor.handle, ids=floor.ids, cors=Cors(("*",)), ready=lambda: True)
-        http = HttpFront(front, floor.sockets, clock=floor.clock)
+        http = HttpListener(front, floor.sockets, clock=floor.clock)
         await http.start()
         return http.port
 

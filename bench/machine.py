@@ -5,6 +5,7 @@ import platform
 import sqlite3
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 
@@ -69,6 +70,20 @@ def resident_kib(pid: int) -> int:
         if line.startswith("VmRSS:"):
             return int(line.split()[1])
     raise OSError(f"no VmRSS for process {pid}")
+
+
+def cpu_ns(pid: int) -> int:
+    """CPU time that a process has had so far, all its threads together. One that ends takes its share along."""
+    total = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(FileNotFoundError):
+            total += int((task / "schedstat").read_text("ascii").split()[0])
+    return total
+
+
+def bytes_read(pid: int) -> int:
+    """By its system calls so far, from files (whether on disk or in the kernel's cache) and sockets."""
+    return int(Path(f"/proc/{pid}/io").read_text("ascii").split()[1])
 
 
 def commit() -> str:

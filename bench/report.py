@@ -7,6 +7,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
+from bench.machine import Machine
 from bench.results import Rate, Results, Spread
 
 README = Path(__file__).with_name("README.md")
@@ -64,16 +65,21 @@ def rows(results: Results) -> Iterator[Row]:
 
 def taken_on(results: Results) -> str:
     """Where the figures come from, in a sentence or two."""
-    machine = results.machine
-    pinned = "servers pinned to one, load on another" if machine.pinned else "servers and load together"
     generator = ", ".join(f"{each.generator_per_second:,}/s with {each.senders}" for each in results.sends)
+    plan = f" by a {results.plan} run" if results.plan != "full" else ""
     return (
-        f"Taken on {results.taken_on}{' at ' + results.commit if results.commit else ''}"
-        f"{f' by a {results.plan} run' if results.plan != 'full' else ''}: {machine.cpu}, {machine.cores} cores"
-        f" ({pinned}), {machine.memory_gib:.0f} GiB, {machine.system}, {machine.python}, SQLite"
-        f" {machine.sqlite}, {machine.filesystem or 'unknown filesystem'} with"
-        f" {machine.fdatasyncs_per_second:,} fdatasync/s; load average before"
-        f" the run {machine.load_before}. The load generator alone reaches {generator}."
+        f"Taken on {results.taken_on}{' at ' + results.commit if results.commit else ''}{plan}:"
+        f" {of_machine(results.machine)}. The load generator alone reaches {generator}."
+    )
+
+
+def of_machine(machine: Machine) -> str:
+    """What the figures were taken on."""
+    pinned = "servers pinned to one, load on another" if machine.pinned else "servers and load together"
+    return (
+        f"{machine.cpu}, {machine.cores} cores ({pinned}), {machine.memory_gib:.0f} GiB, {machine.system},"
+        f" {machine.python}, SQLite {machine.sqlite}, {machine.filesystem or 'unknown filesystem'} with"
+        f" {machine.fdatasyncs_per_second:,} fdatasync/s; load average before the run {machine.load_before}"
     )
 
 
@@ -91,16 +97,20 @@ def show(results: Results, console: Console) -> None:
 
 def write_readme(results: Results) -> None:
     """Put the figures between the markers."""
-    text = README.read_text("utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
     lines = [
         "| | Campana | compared with | ratio |",
         "|---|---|---|---|",
         *(f"| {' | '.join(row)} |" for row in rows(results)),
     ]
-    table = "\n".join(lines)
-    README.write_text(f"{before}{BEGIN}\n{taken_on(results)}\n\n{table}\n{END}{after}", "utf-8")
+    put(BEGIN, END, "\n".join([taken_on(results), "", *lines]))
+
+
+def put(begin: str, end: str, text: str) -> None:
+    """Into README.md, between these markers."""
+    readme = README.read_text("utf-8")
+    before, _, rest = readme.partition(begin)
+    _, _, after = rest.partition(end)
+    README.write_text(f"{before}{begin}\n{text}\n{end}{after}", "utf-8")
 
 
 def _rate(rate: Rate) -> str:

@@ -96,7 +96,45 @@ class Results(msgspec.Struct, frozen=True):
     memory: Memory
 
 
-def write(results: Results, file: Path) -> None:
+class PointAtScale(msgspec.Struct, frozen=True):
+    """One call at one size; ratios are to the smallest size, of paired rounds."""
+
+    size: int
+    ms: Spread
+    ratio: Spread
+    cpu_us: int
+    """CPU time of the server."""
+    cpu_ratio: Spread
+    read_kib: float
+    """What the server's system calls read: pages that SQLite has not in its own cache, and the request."""
+
+
+class CaseAtScale(msgspec.Struct, frozen=True):
+    """One call along one axis, the smallest size first."""
+
+    what: str
+    axis: str
+    points: list[PointAtScale]
+
+
+class ScaleResults(msgspec.Struct, frozen=True):
+    """A run of `bench scale`."""
+
+    taken_on: str
+    commit: str
+    machine: Machine
+    messages: int
+    channels: int
+    users: int
+    file_mib: int
+    message_bytes: int
+    """What a message of 300 characters takes in the file, with its indexes."""
+    resident_mib: int
+    """Of the server, at the end."""
+    cases: list[CaseAtScale]
+
+
+def write(results: Results | ScaleResults, file: Path) -> None:
     """As indented JSON."""
     file.write_bytes(msgspec.json.format(msgspec.json.encode(results)) + b"\n")
 

@@ -93,6 +93,7 @@ def events_page() -> str:
         "| event | payload | to |",
         "|---|---|---|",
         "| SESSION_ESTABLISHED | none | the connection itself, first |",
+        "| CHANNEL_DETAILS | ChannelDetails | the connection itself, if it asked for prefetch |",
     ]
     kinds = [value for value in vars(events).values() if isinstance(value, events.Kind)]
     lines += [f"| {kind.name} | {kind.payload.__name__} | {kind.to.value} |" for kind in kinds]

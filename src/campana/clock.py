@@ -7,7 +7,6 @@ import asyncio
 import random
 import secrets
 import time
-import uuid
 from typing import Protocol
 
 
@@ -28,6 +27,10 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
+_VERSION_4 = 0x4 << 76 | 0x2 << 62  # RFC 9562 §5.4: version and variant, between 122 random bits
+_RANDOM_OF_UUID = ~(0xF << 76 | 0x3 << 62)
+
+
 class Ids:
     """Ids and randomness. With a seed the sequence is repeatable; without, it comes from the operating system."""
 
@@ -37,7 +40,9 @@ class Ids:
 
     def uuid(self) -> str:
         """A lower-case UUID v4: resources, request ids."""
-        return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
+        # By hand, at a third of what uuid.UUID costs: every answer has one.
+        digits = f"{self._random.getrandbits(128) & _RANDOM_OF_UUID | _VERSION_4:032x}"
+        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
     def message(self, now: int) -> str:
         """A message id: 64 hexadecimal characters that rise in the order they are given out.

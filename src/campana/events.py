@@ -3,6 +3,7 @@
 `publish_*` render an event once and put it into the journal of its channel. There is no other way to make one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -53,7 +54,6 @@ DELETE_CHANNEL_MEMBERSHIP = Kind("DELETE_CHANNEL_MEMBERSHIP", api.ChannelMembers
 UPDATE_CHANNEL_MEMBERSHIP = Kind("UPDATE_CHANNEL_MEMBERSHIP", api.ChannelMembership, To.SUBJECT)
 BATCH_CREATE_CHANNEL_MEMBERSHIP = Kind("BATCH_CREATE_CHANNEL_MEMBERSHIP", api.BatchChannelMemberships, To.MEMBERS)
 
-_SYSTEM = "SYSTEM"
 SUB_CHANNEL_DELETED = "subchannel_DELETED"
 """The reason why a moderator's membership of a sub-channel ended."""
 
@@ -64,13 +64,21 @@ def publish_message(unit: UnitOfWork, kind: Kind, row: Message) -> None:
     if kind in (REDACT_CHANNEL_MESSAGE, DELETE_CHANNEL_MESSAGE):
         # An empty Content and not none: a mobile client of the field reads it as required.
         payload = msgspec.structs.replace(payload, content="", metadata=None)
+    topic = topics.of_channel(row.channel_arn, row.sub_channel_id)
+    if kind.to is To.SENDER and row.sub_channel_id and _is_elsewhere(unit, row):
+        topic = topics.of_channel(row.channel_arn)
     unit.journal(
         topics.Entry(
-            topic=topics.of_channel(row.channel_arn, row.sub_channel_id),
+            topic=topic,
             frame=frames.render(kind.name, row.type, encode_frame(payload)),
             only=(row.sender_arn,) if kind.to is To.SENDER else row.involved,
         )
     )
+
+
+def _is_elsewhere(unit: UnitOfWork, row: Message) -> bool:
+    """Whether the sender was transferred to another sub-channel (spec/channel-flows.md §6), or has left."""
+    return memberships.find(unit.tx, row.channel_arn, row.sender_arn, row.sub_channel_id) is None
 
 
 def publish_channel(unit: UnitOfWork, kind: Kind, row: Channel) -> None:
@@ -78,7 +86,7 @@ def publish_channel(unit: UnitOfWork, kind: Kind, row: Channel) -> None:
     unit.journal(
         topics.Entry(
             topic=topics.of_channel(row.arn),
-            frame=frames.render(kind.name, _SYSTEM, encode_frame(views.channel(unit, row))),
+            frame=frames.render(kind.name, frames.SYSTEM, encode_frame(views.channel(unit, row))),
             ends=kind is DELETE_CHANNEL,
         )
     )
@@ -96,7 +104,7 @@ def publish_membership(unit: UnitOfWork, kind: Kind, row: Membership, *, reason:
         only = (row.member_arn, *(each.member_arn for each in watching if each.member_arn != row.member_arn))
     topic = topics.of_channel(row.channel_arn, row.sub_channel_id)
     payload = encode_frame(views.membership(unit, row))
-    frame = frames.render(kind.name, _SYSTEM, payload, reason, membership_type=row.type)
+    frame = frames.render(kind.name, frames.SYSTEM, payload, reason, membership_type=row.type)
     unit.journal(topics.Entry(topic=topic, frame=frame, only=only, joins=joins, leaves=leaves))
     _follow(unit, topic, joins)
     if row.sub_channel_id:
@@ -117,16 +125,23 @@ def _follow_whole_channel(unit: UnitOfWork, row: Membership, joins: tuple[str, .
     _follow(unit, topic, joins)
 
 
-def publish_transfer(unit: UnitOfWork, before: Membership, after: Membership) -> None:
-    """A member goes to another sub-channel: nobody else hears of it."""
-    member = (after.member_arn,)
-    old = topics.of_channel(before.channel_arn, before.sub_channel_id)
-    new = topics.of_channel(after.channel_arn, after.sub_channel_id)
-    payload = encode_frame(views.membership(unit, after))
-    frame = frames.render(UPDATE_CHANNEL_MEMBERSHIP.name, _SYSTEM, payload, membership_type=after.type)
-    unit.journal(topics.Entry(topic=old, only=member, leaves=member))
-    unit.journal(topics.Entry(topic=new, frame=frame, only=member, joins=member))
-    _follow(unit, new, member)
+def publish_transfers(unit: UnitOfWork, rows: Sequence[Membership], sub_channel_id: str) -> None:
+    """Members of one sub-channel (not empty, as they were before) go to another: each hears of the own transfer, and
+    nobody else does."""
+    first = rows[0]
+    member_arns = tuple(row.member_arn for row in rows)
+    unit.look_up(arn for row in rows for arn in (row.member_arn, row.invited_by))
+    unit.journal(
+        topics.Entry(topic=topics.of_channel(first.channel_arn, first.sub_channel_id), only=(), leaves=member_arns)
+    )
+    topic = topics.of_channel(first.channel_arn, sub_channel_id)
+    for row in rows:
+        moved = msgspec.structs.replace(row, sub_channel_id=sub_channel_id, updated_at=unit.now)
+        payload = encode_frame(views.membership(unit, moved))
+        frame = frames.render(UPDATE_CHANNEL_MEMBERSHIP.name, frames.SYSTEM, payload, membership_type=moved.type)
+        member = (row.member_arn,)
+        unit.journal(topics.Entry(topic=topic, frame=frame, only=member, joins=member))
+    _follow(unit, topic, member_arns)
 
 
 def end_sub_channel(unit: UnitOfWork, channel_arn: str, sub_channel_id: str) -> None:
@@ -151,7 +166,7 @@ def publish_memberships(unit: UnitOfWork, rows: list[Membership]) -> None:
         only = tuple(dict.fromkeys((*joins, *(each.member_arn for each in watching))))
     topic = topics.of_channel(first.channel_arn, first.sub_channel_id)
     name = BATCH_CREATE_CHANNEL_MEMBERSHIP.name
-    frame = frames.render(name, _SYSTEM, encode_frame(payload), membership_type=first.type)
+    frame = frames.render(name, frames.SYSTEM, encode_frame(payload), membership_type=first.type)
     unit.journal(topics.Entry(topic=topic, frame=frame, only=only, joins=joins))
     _follow(unit, topic, joins)
 

@@ -5,6 +5,9 @@ Pure. Rendered once per event, in the transaction that makes it; everybody who h
 
 import msgspec
 
+SYSTEM = "SYSTEM"
+"""The message type of all frames that are about no message."""
+
 
 def render(
     event_type: str,
@@ -28,4 +31,4 @@ def render(
     return msgspec.json.encode(frame if payload_json is None else frame | {"Payload": payload_json}).decode()
 
 
-SESSION_ESTABLISHED = render("SESSION_ESTABLISHED", "SYSTEM", None)
+SESSION_ESTABLISHED = render("SESSION_ESTABLISHED", SYSTEM, None)

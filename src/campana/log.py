@@ -1,6 +1,6 @@
 """Log lines: a name that says what happened, and values; key=value or JSON, on standard error.
 
-Built on `logging`, so that lines of libraries (uvicorn's errors) come out in the same form. Never content, names
+Built on `logging`, so that lines of libraries come out in the same form. Never content, names
 or secrets of users: only plain values are written, so a request or a row cannot slip in whole.
 """
 

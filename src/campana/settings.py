@@ -356,6 +356,12 @@ class Sessions:
     """Sessions one user may have at a time; the next is refused with close code 4005."""
     queue_frames_max: Annotated[int, Meta(ge=8, le=100_000)] = 500
     """Frames that may wait for a slow client before its session is closed with 1013."""
+    prefetch_channels: Annotated[int, Meta(ge=1, le=1_000)] = 50
+    """Channels whose details a session is handed that asks for prefetch."""
+    prefetch_messages: Annotated[int, Meta(ge=1, le=50)] = 20
+    """Messages in the details of a channel, the newest."""
+    prefetch_memberships: Annotated[int, Meta(ge=1, le=50)] = 30
+    """Memberships in the details of a channel, the oldest."""
 
 
 @dataclass(frozen=True, slots=True)

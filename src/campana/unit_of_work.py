@@ -159,30 +159,33 @@ class Call(UnitOfWork):
 
         Raises BadRequest in an elastic channel if the request names none, Forbidden if there is no such one.
         """
-        self.check_sub_channel()
         if self.channel.elastic is None:
             return ""
-        named: str | None = getattr(self.request, "sub_channel_id", None)
-        if named is None:
+        if self.named_sub_channel is None:
             raise BadRequest("In an elastic channel, SubChannelId is required.")
-        if sub_channels.find(self.tx, self.channel.arn, named) is None:
+        if sub_channels.find(self.tx, self.channel.arn, self.named_sub_channel) is None:
             raise Forbidden
+        return self.named_sub_channel
+
+    @property
+    def named_sub_channel(self) -> str | None:
+        """The request's SubChannelId."""
+        named: str | None = getattr(self.request, "sub_channel_id", None)
         return named
 
     def check_sub_channel(self) -> None:
         """Raise BadRequest if the request names a sub-channel of a channel that has none."""
-        if getattr(self.request, "sub_channel_id", None) is not None and self.channel.elastic is None:
+        if self.named_sub_channel is not None and self.channel.elastic is None:
             raise BadRequest("SubChannelId is for elastic channels only.")
 
     @cached_property
     def membership(self) -> memberships.Membership | None:
         """The bearer's membership in the channel; in an elastic one in the sub-channel that the request names, or
-        any if it names none."""
-        named: str | None = getattr(self.request, "sub_channel_id", None)
+        the oldest if it names none."""
         if self.channel.elastic is None:
-            return memberships.find(self.tx, self.channel.arn, self.bearer.arn, self.sub_channel_id)
-        if named is not None:
-            return memberships.find(self.tx, self.channel.arn, self.bearer.arn, named)
+            return memberships.find(self.tx, self.channel.arn, self.bearer.arn)
+        if self.named_sub_channel is not None:
+            return memberships.find(self.tx, self.channel.arn, self.bearer.arn, self.named_sub_channel)
         return next(iter(memberships.of_member(self.tx, self.channel.arn, self.bearer.arn)), None)
 
     def require_not_elastic(self) -> None:

@@ -87,16 +87,20 @@ def membership(unit: UnitOfWork, row: Membership) -> api.ChannelMembership:
     )
 
 
+def summary_of_user(row: MembershipOfUser) -> api.ChannelSummary:
+    return api.ChannelSummary(
+        name=row.name,
+        channel_arn=row.channel_arn,
+        mode=api.ChannelMode(row.mode),
+        privacy=api.ChannelPrivacy(row.privacy),
+        metadata=row.metadata,
+        last_message_timestamp=time(row.last_message_at),
+    )
+
+
 def membership_of_user(row: MembershipOfUser) -> api.ChannelMembershipForAppInstanceUserSummary:
     return api.ChannelMembershipForAppInstanceUserSummary(
-        channel_summary=api.ChannelSummary(
-            name=row.name,
-            channel_arn=row.channel_arn,
-            mode=api.ChannelMode(row.mode),
-            privacy=api.ChannelPrivacy(row.privacy),
-            metadata=row.metadata,
-            last_message_timestamp=time(row.last_message_at),
-        ),
+        channel_summary=summary_of_user(row),
         app_instance_user_membership_summary=api.AppInstanceUserMembershipSummary(
             type=api.ChannelMembershipType(row.type),
             read_marker_timestamp=time(row.read_marker_at),

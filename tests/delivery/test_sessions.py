@@ -1,7 +1,7 @@
 """Sessions on the real store: from commit to socket, and every way a session ends."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,10 @@ from tests import stores
 from campana.delivery.hub import Hub
 from campana.delivery.journal_reader import JournalReader
 from campana.delivery.notifier.memory import MemoryNotifier
-from campana.delivery.session import Admitted, Refusal, Sessions
+from campana.delivery.session import Admitted, Refusal, Session, Sessions
 from campana.errors import ServiceUnavailable
 from campana.frames import SESSION_ESTABLISHED
+from campana.operations.channel_details import Order
 from campana.store import app_instances, channels, identities, memberships, migrate, topics
 from campana.store.database import Database, Tx
 from campana.store.topics import Entry
@@ -84,6 +85,7 @@ class World:
         self.reader = JournalReader(db, self.notifier, self.hub, self.clock, framed)
         self.sessions = Sessions[Admitted | Refusal](db, self.reader, self.clock, framed, self.judge, **options)
         self.notifying = True
+        self.asleep: asyncio.Event | None = None
         db.listen(self.notify)
 
     async def judge(self, request: Admitted | Refusal) -> Admitted | Refusal:
@@ -101,6 +103,13 @@ class World:
         socket = Socket()
         await self.sessions.open(socket, Admitted(user, session_id, **options))
         return socket
+
+    async def reviewed(self) -> None:
+        """One more round of `sessions.watch` is over: it sleeps again."""
+        if self.asleep is None:
+            self.asleep = await self.clock.sleeping.get()
+        self.asleep.set()
+        self.asleep = await self.clock.sleeping.get()
 
     async def append(self, *entries: Entry) -> None:
         await self.db.write(topics.append, entries, NOW)
@@ -312,38 +321,64 @@ def test_a_user_deleted_after_being_judged_gets_no_session(tmp_path: Path) -> No
     story(tell, tmp_path)
 
 
-class Timers:
-    """In place of the event loop's `call_later`."""
-
-    def __init__(self) -> None:
-        self.due: list[tuple[float, Callable[[], None]]] = []
-
-    def call_later(self, seconds: float, call: Callable[[], None]) -> "Timers":
-        self.due.append((seconds, call))
-        return self
-
-    def cancel(self) -> None:
-        self.due.clear()
-
-
 def test_a_session_ends_with_its_credentials(tmp_path: Path) -> None:
-    timers = Timers()
+    async def nothing(grants: Set[Any]) -> Set[Any]:
+        assert not grants
+        return set()
 
     async def tell(world: World) -> None:
-        ann = await world.connect(ANN, expires_at=NOW + 5_000_000)
-        for seconds in (3_600.0, 1_400.0):
-            assert ann.code is None
-            ((waited, call),) = timers.due
-            assert waited == seconds
-            timers.due.clear()
-            world.clock.time += int(seconds * 1000)
-            call()
-        assert ann.code == 1001
-        short = await world.connect(ANN, expires_at=world.clock.time + 1)
-        world.sessions.closed(short)
-        assert timers.due == []
+        watching = asyncio.create_task(world.sessions.watch(nothing))
+        ann = await world.connect(ANN, expires_at=NOW + 5_000)
+        bob = await world.connect(BOB)
+        world.clock.time += 4_999
+        await world.reviewed()
+        assert ann.code is None
+        world.clock.time += 1
+        await world.reviewed()
+        assert (ann.code, bob.code, len(world.sessions)) == (1001, None, 1)
+        watching.cancel()
 
-    story(tell, tmp_path, call_later=timers.call_later)
+    story(tell, tmp_path)
+
+
+def test_a_session_ends_when_its_credentials_are_taken_back(tmp_path: Path) -> None:
+    asked: list[Set[Any]] = []
+
+    async def lost(grants: Set[Any]) -> Set[Any]:
+        asked.append(grants)
+        return {"revoked"}
+
+    async def tell(world: World) -> None:
+        ann = await world.connect(ANN, grant="revoked")
+        bob = await world.connect(BOB, grant="good")
+        own = await world.connect(BOB, "2")
+        await world.sessions.review(lost)
+        assert (ann.code, bob.code, own.code) == (4401, None, None)
+        assert asked == [{"revoked", "good"}]
+
+    story(tell, tmp_path)
+
+
+def test_a_review_that_fails_is_tried_again(tmp_path: Path) -> None:
+    async def lost(grants: Set[Any]) -> Set[Any]:
+        if world_is_well:
+            return grants
+        raise ServiceUnavailable("The disk is full.")
+
+    world_is_well = False
+
+    async def tell(world: World) -> None:
+        nonlocal world_is_well
+        watching = asyncio.create_task(world.sessions.watch(lost))
+        ann = await world.connect(ANN, grant="revoked")
+        await world.reviewed()
+        assert ann.code is None
+        world_is_well = True
+        await world.reviewed()
+        assert ann.code == 4401
+        watching.cancel()
+
+    story(tell, tmp_path)
 
 
 def test_a_socket_that_closes_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -363,23 +398,23 @@ def test_a_socket_that_closes_leaves_nothing_behind(tmp_path: Path) -> None:
     story(tell, tmp_path)
 
 
-def test_prefetched_frames_come_after_session_established(tmp_path: Path) -> None:
-    async def prefetch(admitted: Admitted, request: Admitted | Refusal) -> Iterable[str]:
-        return ["details of lobby"] if admitted.user_arn == ANN else []
+def test_prefetched_frames_come_after_session_established_to_who_asks_for_them(tmp_path: Path) -> None:
+    async def prefetch(session: Session, order: Order) -> None:
+        session.write(framed(f"details, {order} first"), 1)
 
     async def tell(world: World) -> None:
-        assert (await world.connect(ANN)).heard == ["details of lobby"]
+        assert (await world.connect(ANN, prefetch=Order.UNREAD)).heard == ["details, unread first"]
         assert (await world.connect(BOB)).heard == []
 
     story(tell, tmp_path, prefetch=prefetch)
 
 
 def test_what_fails_unexpectedly_closes_the_socket(tmp_path: Path) -> None:
-    async def prefetch(admitted: Admitted, request: Admitted | Refusal) -> Iterable[str]:
+    async def prefetch(session: Session, order: Order) -> None:
         raise RuntimeError("a bug")
 
     async def tell(world: World) -> None:
-        ann = await world.connect(ANN)
+        ann = await world.connect(ANN, prefetch=Order.UNREAD)
         assert (ann.heard, ann.code, len(world.sessions)) == ([], 1011, 0)
 
     story(tell, tmp_path, prefetch=prefetch)

@@ -180,10 +180,3 @@ def test_the_users_of_other_app_instances_are_left_alone(app: App) -> None:
     ann.sends(channel, "still here")
     assert session.next().type == "CREATE_CHANNEL_MESSAGE"
     assert counted(app.server, other.arn, "users") == 1
-
-
-def test_tags_are_not_built(server: RunningServer) -> None:
-    identity = server.client("chime-sdk-identity")
-
-    with pytest.raises(identity.exceptions.ClientError, match="NotImplemented"):
-        identity.create_app_instance(Name="n", Tags=[{"Key": "k", "Value": "v"}])

@@ -211,21 +211,6 @@ def test_the_quota_of_channels_is_kept_and_given_back(app: App, monkeypatch: pyt
     ann.makes_channel()
 
 
-def test_what_is_not_built_is_said_to_be_so(app: App) -> None:
-    ann = app.user("ann")
-
-    for more in (
-        {"Tags": [{"Key": "k", "Value": "v"}]},
-        {"ExpirationSettings": {"ExpirationDays": 1, "ExpirationCriterion": "CREATED_TIMESTAMP"}},
-        {"ElasticChannelConfiguration": {
-            "MaximumSubChannels": 2, "TargetMembershipsPerSubChannel": 2, "MinimumMembershipPercentage": 1,
-        }},
-    ):  # fmt: skip
-        with pytest.raises(app.messaging.exceptions.ClientError, match="NotImplemented"):
-            ann.makes_channel(**more)
-    assert _channels(app) == 0
-
-
 def test_bots_make_channels_too(app: App) -> None:
     helper, ann = bot(app, "helper"), app.user("ann")
     heard = ann.connects()

@@ -301,17 +301,6 @@ def test_a_bearer_on_an_identity_call_is_ignored(app: App) -> None:
         assert (answer.status, len(answer.json["AppInstanceUsers"])) == (200, 1)
 
 
-def test_expiration_and_tags_are_not_built(app: App) -> None:
-    request = {"AppInstanceArn": app.arn, "AppInstanceUserId": "ann", "Name": "Ann"}
-
-    for more in (
-        {"Tags": [{"Key": "k", "Value": "v"}]},
-        {"ExpirationSettings": {"ExpirationDays": 1, "ExpirationCriterion": "CREATED_TIMESTAMP"}},
-    ):
-        with pytest.raises(app.identity.exceptions.ClientError, match="NotImplemented"):
-            app.identity.create_app_instance_user(**request, **more)
-
-
 def _users(app: App) -> list[dict[str, str]]:
     found: list[dict[str, str]] = app.identity.list_app_instance_users(AppInstanceArn=app.arn)["AppInstanceUsers"]
     return found

@@ -7,7 +7,7 @@ import pytest
 import trustme
 import uvloop
 
-from campana.server.front import tls_context
+from campana.server.listener import tls_context
 
 Run = Callable[[Coroutine[object, object, None]], None]
 

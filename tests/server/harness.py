@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from campana.clock import Ids
-from campana.server import front, websocket
-from campana.server.asgi import Front
+from campana.server import listener, websocket
 from campana.server.connection import Bounds
 from campana.server.cors import Cors
-from campana.server.front import HttpFront
+from campana.server.front import Front
+from campana.server.listener import HttpListener
 from campana.server.websocket import Socket, SocketBounds, Sockets
 from campana.wire.http import HttpRequest, HttpResponse
 
@@ -43,7 +43,7 @@ class World:
     ready: bool = True
     answer: Callable[[HttpRequest], Awaitable[HttpResponse]] | None = None
     judge: Callable[[Socket, HttpRequest], Awaitable[None]] | None = None
-    front: HttpFront = field(init=False)
+    front: HttpListener = field(init=False)
     sockets: Sockets = field(init=False)
 
     @property
@@ -132,7 +132,7 @@ def body(answer: bytes) -> bytes:
 @asynccontextmanager
 async def running(
     *,
-    bounds: Bounds = front.DEFAULT_BOUNDS,
+    bounds: Bounds = listener.DEFAULT_BOUNDS,
     socket_bounds: SocketBounds = websocket.DEFAULT_BOUNDS,
     origins: Collection[str] = ("*",),
     tls: ssl.SSLContext | None = None,
@@ -142,7 +142,7 @@ async def running(
     world = World()
     world.sockets = Sockets(world.on_connect, origins=origins, bounds=socket_bounds)
     app = Front(world.handle, ids=Ids(seed=1), cors=Cors(origins), ready=lambda: world.ready)
-    world.front = HttpFront(
+    world.front = HttpListener(
         app, world.sockets, clock=Noon(), host=host, tls=tls, keep_alive_s=keep_alive_s, bounds=bounds
     )
     async with asyncio.timeout(HANG_S):

@@ -7,7 +7,7 @@ import ssl
 
 import pytest
 
-from campana.server import front
+from campana.server import listener
 from campana.server.connection import Bounds
 from campana.wire.http import HttpRequest, HttpResponse
 
@@ -217,7 +217,7 @@ def test_a_client_that_leaves_within_its_body_has_asked_nothing(run: Run) -> Non
             peer.writer.write(b"POST /left HTTP/1.1\r\ncontent-length: 10\r\n\r\nabc")
             await peer.writer.drain()
             peer.writer.transport.abort()
-            await world.front._listener.none_left.wait()
+            await world.front._shared.none_left.wait()
             await world.say(b"GET /stayed HTTP/1.1\r\n" + CLOSE + b"\r\n")
             assert [request.raw_path for request, _ in world.requests] == ["/stayed"]
 
@@ -310,7 +310,7 @@ def test_a_client_that_does_not_read_its_answer_is_cut_off(run: Run) -> None:
             deaf = socket.create_connection(("127.0.0.1", world.port))
             deaf.sendall(b"GET / HTTP/1.1\r\n\r\n")
             await asked.wait()
-            await world.front._listener.none_left.wait()
+            await world.front._shared.none_left.wait()
             deaf.close()
 
     run(scenario())
@@ -535,7 +535,7 @@ def test_over_tls_requests_refusals_and_large_bodies_fare_the_same(
 def test_an_idle_tls_connection_does_not_hold_up_a_stop(
     run: Run, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(front, "TLS_SHUTDOWN_TIMEOUT_S", 3_600)
+    monkeypatch.setattr(listener, "TLS_SHUTDOWN_TIMEOUT_S", 3_600)
 
     def client(port: int) -> http.client.HTTPSConnection:
         connection = http.client.HTTPSConnection("localhost", port, context=client_tls)
@@ -556,6 +556,61 @@ def test_a_tls_handshake_that_never_comes_is_not_waited_for(run: Run, server_tls
     async def scenario() -> None:
         async with running(tls=server_tls, bounds=Bounds(request_timeout_s=0.1)) as world:
             assert await world.say(b"\x16\x03\x01") == b""
+
+    run(scenario())
+
+
+STREAM = (
+    b"POST /a%2Fb?x=%20y HTTP/1.1\r\nHost: h\r\nX-One: a\r\nx-one: b\r\ncontent-length: 5\r\n\r\nhello"
+    b"\r\n"
+    b"PUT /c HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n6;e=x\r\n world\r\n0\r\nt: v\r\n\r\n"
+    b"GET http://h/d?e HTTP/1.1\r\n\r\n"
+    b"GET /f HTTP/1.1\r\n" + CLOSE + b"\r\n"
+)
+
+
+def test_requests_are_the_same_in_whatever_pieces_they_come(run: Run) -> None:
+    dice = random.Random(11)
+
+    async def scenario() -> None:
+        async with running() as world:
+            whole = await world.say(STREAM)
+            expected = [request for request, _ in world.requests]
+            assert [(each.method, each.raw_path, each.raw_query, each.body) for each in expected] == [
+                ("POST", "/a%2Fb", "x=%20y", b"hello"),
+                ("PUT", "/c", "", b"hello world"),
+                ("GET", "/d", "e", b""),
+                ("GET", "/f", "", b""),
+            ]
+            for _ in range(30):
+                world.requests.clear()
+                peer = await world.peer()
+                cuts = sorted(dice.randrange(len(STREAM)) for _ in range(dice.randint(1, 8)))
+                for start, end in zip([0, *cuts], [*cuts, len(STREAM)], strict=True):
+                    peer.writer.write(STREAM[start:end])
+                    await peer.writer.drain()
+                    for _ in range(3):
+                        await asyncio.sleep(0)
+                answers = await peer.reader.read()
+                peer.writer.close()
+                assert [request for request, _ in world.requests] == expected
+                assert len(answers) == len(whole)
+
+    run(scenario())
+
+
+def test_a_client_that_asks_first_waits_for_the_answers_before(run: Run) -> None:
+    async def scenario() -> None:
+        async with running() as world:
+            peer = await world.peer()
+            peer.writer.write(
+                b"GET /1 HTTP/1.1\r\n\r\nPUT /2 HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n"
+            )
+            assert status(await peer.reader.readuntil(b"{}")) == 200
+            assert status(await peer.reader.readuntil(b"\r\n\r\n")) == 100
+            peer.writer.write(b"{}")
+            assert status(await peer.reader.readuntil(b"\r\n\r\n")) == 200
+            peer.writer.close()
 
     run(scenario())
 

@@ -99,7 +99,7 @@ def test_levels_and_libraries(lines):
     stream = lines(level=LogLevel.WARNING)
 
     log.info("thing.done")
-    logging.getLogger("uvicorn.error").info("started")
-    logging.getLogger("uvicorn.error").error("Exception in %s\n", "ASGI")
+    logging.getLogger("aiohttp.client").info("started")
+    logging.getLogger("aiohttp.client").error("Exception in %s\n", "a session")
 
-    assert tail(stream) == 'error library.reported logger=uvicorn.error text="Exception in ASGI\\n"'
+    assert tail(stream) == 'error library.reported logger=aiohttp.client text="Exception in a session\\n"'

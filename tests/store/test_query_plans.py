@@ -35,7 +35,20 @@ FUNCTIONS: dict[str, Callable[..., object]] = {
 MAY_SCAN_OR_SORT = {
     ("migrate.apply", "SCAN migrations"): "a row for each migration, read once at start",
     ("deletions.some", "SCAN deletions USING INDEX deletions_by_age"): "in the order of the index, up to the limit",
+    (
+        "memberships.unread_first_of_user",
+        "USE TEMP B-TREE FOR ORDER BY",
+    ): "the user's memberships, bounded by the limit",
+    (
+        "memberships.latest_first_of_user",
+        "USE TEMP B-TREE FOR ORDER BY",
+    ): "the user's memberships, bounded by the limit",
     ("executions.newest_of", "USE TEMP B-TREE FOR ORDER BY"): "the few executions of one message",
+    ("memberships.of_member", "USE TEMP B-TREE FOR ORDER BY"): "one; of a moderator one in each of 100 sub-channels",
+    ("memberships.of_user_in", "USE TEMP B-TREE FOR ORDER BY"): "the same",
+    ("keys.listed", "SCAN access_keys USING INDEX access_keys_in_order"): "for an operator who wants to see them all",
+    ("keys.listed_roles", "SCAN roles USING INDEX roles_in_order"): "the same",
+    ("search.with_visible_members", "SCAN seen"): "up to the limit of the few rows counted",
 }
 
 

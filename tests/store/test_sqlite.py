@@ -187,15 +187,50 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
         SqliteDatabase(tmp_path / "test.db")
 
 
+def test_a_foreign_process_that_writes_keeps_nobody_from_reading_and_no_call_is_lost(tmp_path: Path) -> None:
+    async def story(db: SqliteDatabase) -> None:
+        foreign = sqlite3.connect(tmp_path / "test.db", isolation_level=None)
+        foreign.execute("BEGIN IMMEDIATE")
+
+        writing = [asyncio.create_task(db.write(add, number)) for number in range(3)]
+        for _ in range(20):
+            assert await db.read(count) == 0
+            await asyncio.sleep(0)
+        assert not any(task.done() for task in writing)
+
+        foreign.execute("COMMIT")
+        assert await asyncio.gather(*writing) == [0, 1, 2]
+        foreign.close()
+
+    told(tmp_path, story)
+
+
+def test_a_file_that_was_damaged_is_a_503_and_not_a_failure(tmp_path: Path) -> None:
+    db = SqliteDatabase(tmp_path / "test.db")
+    db.write_now(lambda tx: tx.run("CREATE TABLE numbers (number BIGINT PRIMARY KEY)"))
+    db.close_now()
+    content = bytearray((tmp_path / "test.db").read_bytes())
+    content[4096:] = b"\xff" * len(content[4096:])
+    (tmp_path / "test.db").write_bytes(content)
+
+    db = SqliteDatabase(tmp_path / "test.db")
+    for attempt in (lambda: db.read_now(count), lambda: db.write_now(lambda tx: add(tx, 1))):
+        with pytest.raises(ServiceUnavailable):
+            attempt()
+    db.close_now()
+
+
 def test_migrations_are_applied_once_and_a_foreign_one_is_refused(tmp_path: Path) -> None:
     db = SqliteDatabase(tmp_path / "test.db")
 
-    assert db.write_now(lambda tx: migrate.apply(tx, 1)) == ["0001_start.sql"]
+    applied = db.write_now(lambda tx: migrate.apply(tx, 1))
+    assert applied[0] == "0001_start.sql"
+    assert applied == sorted(applied)
     assert db.write_now(lambda tx: migrate.apply(tx, 2)) == []
-    db.write_now(lambda tx: tx.run("UPDATE migrations SET sha256 = 'other'"))
+    db.write_now(lambda tx: tx.run("UPDATE migrations SET sha256 = 'other' WHERE number = 1"))
     with pytest.raises(migrate.SchemaMismatch, match="another content"):
         db.write_now(lambda tx: migrate.apply(tx, 3))
-    db.write_now(lambda tx: tx.run("UPDATE migrations SET number = 9999"))
+    db.write_now(lambda tx: tx.run("UPDATE migrations SET number = 9999 WHERE number = 1"))
     with pytest.raises(migrate.SchemaMismatch, match="does not know"):
         db.write_now(lambda tx: migrate.apply(tx, 4))
     db.close_now()

@@ -4,23 +4,38 @@ Counted in steps of SQLite's virtual machine, so the numbers are the same on eve
 not enough: an index may be walked from its start to the page that is wanted.
 """
 
+import inspect
+import pkgutil
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from itertools import count
+from types import FrameType, FunctionType
 
 import pytest
 
+from campana import store
 from campana.store import (
     admins,
     app_instances,
+    bans,
     channel_flows,
     channels,
+    counts,
     deletions,
+    endpoints,
     executions,
     idempotency,
     identities,
+    keys,
     memberships,
     messages,
+    moderators,
+    search,
+    streaming,
+    sub_channels,
+    tags,
     topics,
 )
 from campana.store.database import Position
@@ -66,6 +81,17 @@ CHANNELS_OF_ONE = both(rows("memberships", channel_arn=NAME, **IN_TIME), CHANNEL
 COMPLETED = rows("executions", id=NAME, callback_id=NAME, state="'SENT'", due_at="i", message_id=NAME)
 LATER = rows("executions", id=NAME, callback_id=NAME, state="'INVOKING'", due_at="i", message_id=NAME)
 PAGE = 5
+
+
+def one_more(table: str, **columns: str) -> Fill:
+    """A row that is there however many others are."""
+    return lambda tx, n: rows(table, **columns)(tx, 1)
+
+
+VISIBLE = both(
+    one_more("channels", elastic="NULL"), rows("memberships", member_arn=NAME, sub_channel_id="''", type="'DEFAULT'")
+)
+"""A channel without sub-channels, and its members."""
 
 LOOK_UPS: dict[str, tuple[Fill, Look]] = {
     "a page of messages, oldest first": (
@@ -132,6 +158,143 @@ LOOK_UPS: dict[str, tuple[Fill, Look]] = {
     "completed executions whose time is over": (COMPLETED, lambda tx, _: executions.forget_completed(tx, 3, PAGE)),
     "leases among completed executions": (COMPLETED, lambda tx, _: executions.release_leases(tx, "INVOKING", 0)),
     "the oldest deletion": (rows("deletions", arn=NAME, requested_at="i"), lambda tx, _: deletions.some(tx, 1)),
+    "one of a member's many memberships": (CHANNELS_OF_ONE, lambda tx, _: memberships.of_member(tx, "000007", "x")),
+    "one of many members": (MEMBERS, lambda tx, _: memberships.of_member(tx, "x", "000007")),
+    "some of a user's memberships": (CHANNELS_OF_ONE, lambda tx, _: memberships.some_of_user(tx, "x", PAGE)),
+    "some of a channel's members": (MEMBERS, lambda tx, _: memberships.some_of_channel(tx, "x", PAGE)),
+    "the newest members of a sub-channel": (
+        rows("memberships", member_arn=NAME, type="'DEFAULT'", **IN_TIME),
+        lambda tx, _: memberships.newest_regular(tx, "x", "x", PAGE),
+    ),
+    "the members of one sub-channel among many": (
+        rows("memberships", sub_channel_id=NAME, member_arn=NAME, type="'DEFAULT'"),
+        lambda tx, _: memberships.of_sub_channel(tx, "x", "000007"),
+    ),
+    "a page of a member's memberships, searched": (
+        CHANNELS_OF_ONE,
+        lambda tx, far: search.candidates(tx, "x", (*far, "x"), PAGE),
+    ),
+    "one member's membership of some channels, searched": (
+        CHANNELS_OF_ONE,
+        lambda tx, _: search.with_member(tx, ["000007", "000008"], "x"),
+    ),
+    "one visible member among many, searched": (
+        VISIBLE,
+        lambda tx, _: search.with_visible_member(tx, ["x"], "000007"),
+    ),
+    "one visible member's membership of some channels, searched": (
+        CHANNELS_OF_ONE,
+        lambda tx, _: search.with_visible_member(tx, ["000007", "000008"], "x"),
+    ),
+    "two channels among many": (CHANNELS, lambda tx, _: search.summaries(tx, ["000007", "000008"])),
+    "a channel of so many members, searched": (VISIBLE, lambda tx, _: search.with_visible_members(tx, ["x"], 20)),
+    "a page of bans": (rows("bans", member_arn=NAME, **IN_TIME), lambda tx, far: bans.page(tx, "x", far, PAGE)),
+    "one of many bans": (rows("bans", member_arn=NAME), lambda tx, _: bans.find(tx, "x", "000007")),
+    "a page of moderators": (
+        rows("moderators", moderator_arn=NAME, **IN_TIME),
+        lambda tx, far: moderators.page(tx, "x", far, PAGE),
+    ),
+    "a page of the channels that one moderates": (
+        both(rows("moderators", channel_arn=NAME, **IN_TIME), CHANNELS),
+        lambda tx, far: moderators.page_of_user(tx, "x", far, PAGE),
+    ),
+    "a page of sub-channels": (
+        rows("sub_channels", id=NAME, **IN_TIME),
+        lambda tx, far: sub_channels.page(tx, "x", far, PAGE),
+    ),
+    "the sub-channels of one channel among many": (
+        rows("sub_channels", channel_arn=NAME, id=NAME),
+        lambda tx, _: sub_channels.of(tx, "000007"),
+    ),
+    "the sub-channel to balance among later ones": (
+        rows("sub_channels", id=NAME, balance_at="i"),
+        lambda tx, _: sub_channels.to_balance(tx, 3),
+    ),
+    "the sub-channel to balance among many others": (
+        both(rows("sub_channels", id=NAME, balance_at="NULL"), one_more("sub_channels", balance_at="1")),
+        lambda tx, _: sub_channels.to_balance(tx, 3),
+    ),
+    "the tags of one resource among many": (rows("tags", resource_arn=NAME), lambda tx, _: tags.of(tx, "000007")),
+    "a page of endpoints": (
+        rows("endpoints", id=NAME, device_token=NAME, **IN_TIME),
+        lambda tx, far: endpoints.page(tx, "x", far, PAGE),
+    ),
+    "an endpoint by its device": (
+        rows("endpoints", id=NAME, device_token=NAME),
+        lambda tx, _: endpoints.by_device(tx, "x", "x", "000007"),
+    ),
+    "the streaming configurations of one among many": (
+        rows("streaming_configurations", app_instance_arn=NAME),
+        lambda tx, _: streaming.of(tx, "000007"),
+    ),
+    "expired users among many that never do": (
+        both(
+            rows("identities", arn=NAME, deleted_at="NULL", expires_at="NULL"),
+            one_more("identities", deleted_at="NULL", expires_at="1"),
+        ),
+        lambda tx, _: identities.expired(tx, 3, PAGE),
+    ),
+    "expired users among later ones": (
+        rows("identities", arn=NAME, deleted_at="NULL", expires_at="i"),
+        lambda tx, _: identities.expired(tx, 3, PAGE),
+    ),
+    "expired channels among later ones": (
+        rows("channels", arn=NAME, expires_at="i"),
+        lambda tx, _: channels.expiring(tx, 3, PAGE),
+    ),
+    "app instances with a retention among many without": (
+        both(
+            rows("app_instances", arn=NAME, retention_days="NULL", retention_deletes_from="NULL"),
+            one_more("app_instances", retention_deletes_from="1"),
+        ),
+        lambda tx, _: app_instances.retaining(tx, 3),
+    ),
+    "some channels of an app instance": (
+        rows("channels", arn=NAME, privacy="'PRIVATE'"),
+        lambda tx, _: channels.some_of(tx, "x", PAGE),
+    ),
+    "some users of an app instance": (
+        rows("identities", arn=NAME, deleted_at="NULL", kind="'user'"),
+        lambda tx, _: identities.some_of(tx, "x", PAGE),
+    ),
+    "names of two among many": (
+        rows("identities", arn=NAME),
+        lambda tx, _: identities.names(tx, ["000007", "000009"]),
+    ),
+    "two counts among many": (rows("counts", owner=NAME), lambda tx, _: counts.of_many(tx, ["000007", "000009"], "x")),
+    "heads of two topics among many": (rows("topics", name=NAME), lambda tx, _: topics.heads(tx, ["000007", "000009"])),
+    "the topics of one user among many": (
+        both(MEMBERS, rows("topics", name=f"'channel/x/' || {NAME}"), one_more("channels")),
+        lambda tx, _: topics.following(tx, "000007"),
+    ),
+    "a batch of what a channel leaves behind": (
+        both(
+            MESSAGES,
+            rows("executions", id=NAME, callback_id=NAME),
+            rows("sub_channels", id=NAME),
+            rows("tags", resource_arn="'x'", key=NAME),
+            rows("moderators", moderator_arn=NAME),
+            rows("bans", member_arn=NAME),
+        ),
+        lambda tx, _: deletions.rows_of_channel(tx, "x", PAGE),
+    ),
+    "a batch of what a sub-channel leaves behind": (
+        MESSAGES,
+        lambda tx, _: deletions.rows_of_sub_channel(tx, "x", "x", PAGE),
+    ),
+    "a batch of the roles of somebody who is gone": (
+        both(rows("moderators", channel_arn=NAME), rows("bans", channel_arn=NAME)),
+        lambda tx, _: deletions.roles_of_identity(tx, "x", PAGE),
+    ),
+    "a batch of what an app instance leaves behind": (
+        both(rows("admins", admin_arn=NAME), rows("channel_flows", arn=NAME)),
+        lambda tx, _: deletions.rest_of_app_instance(tx, "x", PAGE),
+    ),
+}
+
+LOOKS_AT_ALL = {
+    keys.listed: "for an operator who wants to see them all",
+    keys.listed_roles: "the same",
 }
 
 
@@ -163,3 +326,39 @@ def test_a_look_up_costs_the_same_among_few_rows_and_many(db: SqliteDatabase, fi
 
     assert work[FEW] > 0
     assert work[MANY] < 2 * work[FEW], work
+
+
+def test_every_function_that_finds_several_rows_is_looked_at(db: SqliteDatabase) -> None:
+    several = {function for function in functions_of_the_store() if finds_several(function)}
+    called: set[object] = set()
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call":
+            called.add(frame.f_code)
+
+    def look_at_all(tx: SqliteTx) -> None:
+        sys.setprofile(note)
+        try:
+            for _, look in LOOK_UPS.values():
+                look(tx, (1, "000001"))
+        finally:
+            sys.setprofile(None)
+
+    db.write_now(look_at_all)
+
+    missing = {function for function in several if function.__code__ not in called}
+    assert missing == set(LOOKS_AT_ALL)
+
+
+def functions_of_the_store() -> Iterator[FunctionType]:
+    for module in pkgutil.iter_modules(store.__path__):
+        if module.name not in ("database", "sqlite", "migrate"):
+            family = import_module(f"campana.store.{module.name}")
+            for _, function in inspect.getmembers(family, inspect.isfunction):
+                if function.__module__ == family.__name__ and "tx" in inspect.signature(function).parameters:
+                    yield function
+
+
+def finds_several(function: FunctionType) -> bool:
+    signature = inspect.signature(function)
+    return "limit" in signature.parameters or str(signature.return_annotation).startswith(("list[", "Page[", "dict["))

@@ -75,6 +75,12 @@ class Program:
         assert self._process.wait(PATIENCE_S) == 0, self.errors()
         return lines
 
+    def say(self, line: str) -> None:
+        """Write a line to what it reads from standard input."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
     def close_input(self) -> None:
         """End what it reads from standard input."""
         assert self._process.stdin is not None

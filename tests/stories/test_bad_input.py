@@ -56,10 +56,19 @@ def furnished(server: RunningServer) -> World:
         "message": ann.sends(channel, "hello"),
         "flow": app.flow(f"{LAMBDA}f"),
         "nobody": f"{app.arn}/user/nobody",
+        "bot": app.identity.create_app_instance_bot(AppInstanceArn=app.arn, Name="helper", Configuration={"Lex": LEX})[
+            "AppInstanceBotArn"
+        ],
     }
     return World(server, app, ann, names)
 
 
+LEX = {
+    "LexBotAliasArn": "arn:aws:lex:us-east-1:123456789012:bot-alias/ABCDEFGHIJ/ABCDEFGHIJ",
+    "LocaleId": "en_US",
+    "InvokedBy": {"StandardMessages": "AUTO", "TargetedMessages": "NONE"},
+    "WelcomeIntent": "Hello",
+}
 BEARER = "x-amz-chime-bearer"
 SEND = "/channels/{channel}/messages"
 GOOD = {"Content": "hello", "Type": "STANDARD", "Persistence": "PERSISTENT"}
@@ -472,6 +481,52 @@ BASES: list[tuple[str, str, dict[str, Any]]] = [
      {"CallbackId": "c" * 32, "DeleteResource": False, "ChannelMessage": {"MessageId": "{message}", "Content": "c"}}),
     ("GET", "/endpoints/messaging-session?network-type=DUAL_STACK", {}),
     ("GET", "/tags?arn={channel}", {}),
+    ("POST", "/tags?operation=tag-resource", {"ResourceARN": "{bob}", "Tags": [{"Key": "k", "Value": "v"}]}),
+    ("POST", "/tags?operation=untag-resource", {"ResourceARN": "{bob}", "TagKeys": ["k"]}),
+    ("POST", "/channels?operation=search&max-results=2",
+     {"Fields": [{"Key": "MEMBERS", "Operator": "INCLUDES", "Values": ["{bob}"]}]}),
+    ("PUT", "/channels/{channel}/expiration-settings",
+     {"ExpirationSettings": {"ExpirationDays": 2, "ExpirationCriterion": "LAST_MESSAGE_TIMESTAMP"}}),
+    ("PUT", "/channels/{channel}/readMarker", {}),
+    ("POST", "/channels", {"AppInstanceArn": "{app}", "Name": "n", "ClientRequestToken": "tu",
+                           "ElasticChannelConfiguration": {"MaximumSubChannels": 2,
+                           "TargetMembershipsPerSubChannel": 2, "MinimumMembershipPercentage": 1}}),
+    ("GET", "/channels/{channel}/subchannels", {}),
+    ("POST", "/channels/{channel}/moderators", {"ChannelModeratorArn": "{bob}"}),
+    ("GET", "/channels/{channel}/moderators/{ann}", {}),
+    ("GET", "/channels/{channel}/moderators?max-results=1", {}),
+    ("DELETE", "/channels/{channel}/moderators/{nobody}", {}),
+    ("GET", "/channels?scope=app-instance-user-moderated-channels&app-instance-user-arn={ann}", {}),
+    ("GET", "/channels/{channel}?scope=app-instance-user-moderated-channel&app-instance-user-arn={ann}", {}),
+    ("POST", "/channels/{channel}/bans", {"MemberArn": "{bob}"}),
+    ("GET", "/channels/{channel}/bans/{bob}", {}),
+    ("GET", "/channels/{channel}/bans", {}),
+    ("DELETE", "/channels/{channel}/bans/{nobody}", {}),
+    ("PUT", "/channels/{channel}/memberships/{ann}/preferences",
+     {"Preferences": {"PushNotifications": {"AllowNotifications": "FILTERED", "FilterRule": "{\"a\": [\"b\"]}"}}}),
+    ("GET", "/channels/{channel}/memberships/{ann}/preferences", {}),
+    ("PUT", "/app-instances/{app}/streaming-configurations", {"StreamingConfigurations": [
+        {"DataType": "Channel", "ResourceArn": "arn:aws:kinesis:us-east-1:123456789012:stream/chime-messaging-x"}]}),
+    ("GET", "/app-instances/{app}/streaming-configurations", {}),
+    ("DELETE", "/app-instances/{app}/streaming-configurations", {}),
+    ("PUT", "/app-instances/{app}/retention-settings",
+     {"AppInstanceRetentionSettings": {"ChannelRetentionSettings": {"RetentionDays": 1}}}),
+    ("GET", "/app-instances/{app}/retention-settings", {}),
+    ("PUT", "/app-instance-users/{bob}/expiration-settings",
+     {"ExpirationSettings": {"ExpirationDays": 1, "ExpirationCriterion": "CREATED_TIMESTAMP"}}),
+    ("POST", "/app-instance-bots", {"AppInstanceArn": "{app}", "Name": "n", "Metadata": "m", "ClientRequestToken": "tv",
+                                    "Configuration": {"Lex": LEX}}),
+    ("GET", "/app-instance-bots?app-instance-arn={app}", {}),
+    ("PUT", "/app-instance-bots/{bot}", {"Name": "n", "Metadata": "m", "Configuration": {"Lex": LEX}}),
+    ("GET", "/app-instance-bots/{bot}", {}),
+    ("POST", "/app-instance-users/{bob}/endpoints",
+     {"Name": "n", "Type": "APNS", "ResourceArn": "arn:aws:mobiletargeting:us-east-1:123456789012:apps/x",
+      "EndpointAttributes": {"DeviceToken": "d", "VoipDeviceToken": "v"}, "AllowMessages": "NONE",
+      "ClientRequestToken": "tw"}),
+    ("GET", "/app-instance-users/{bob}/endpoints", {}),
+    ("GET", "/app-instance-users/{bob}/endpoints/{nobody}", {}),
+    ("PUT", "/app-instance-users/{bob}/endpoints/{nobody}", {"Name": "n", "AllowMessages": "ALL"}),
+    ("DELETE", "/app-instance-users/{bob}/endpoints/{nobody}", {}),
 ]  # fmt: skip
 
 texts = st.one_of(
@@ -479,7 +534,7 @@ texts = st.one_of(
     st.sampled_from(
         ["", "\0", "\ud800", "\n", "x" * 5000, "\U0001f514" * 65, "\ufffe", "-1", "1e400", "HIDDEN", "%2F"]
     ),
-    st.sampled_from(["{app}", "{ann}", "{bob}", "{channel}", "{flow}", "{message}", "{nobody}"]),
+    st.sampled_from(["{app}", "{ann}", "{bob}", "{channel}", "{flow}", "{message}", "{nobody}", "{bot}"]),
 )
 values = st.recursive(
     st.one_of(texts, st.none(), st.booleans(), st.integers(), st.floats(), st.integers(-(10**40), 10**40)),
@@ -537,7 +592,7 @@ def _changed(value: Any) -> st.SearchStrategy[Any]:
 
 
 @given(requests())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_request_makes_the_server_fail(server: RunningServer, request: tuple[str, str, bytes, str]) -> None:
     world = furnished(server)
     method, target, body, bearer = request
@@ -549,7 +604,7 @@ def test_no_request_makes_the_server_fail(server: RunningServer, request: tuple[
 
     answer = signed(world.server.url, method, target, body, headers)
 
-    assert answer.status < 500 or answer.status == 501, answer.body
+    assert answer.status < 500, answer.body
     if answer.status >= 400:
         assert answer.error
     try:

@@ -5,7 +5,7 @@ beside the running server has no power from then on, and there is nothing to inv
 or a token alone is remembered (secrets opened, documents parsed).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final, Protocol, TypeVar
@@ -24,8 +24,15 @@ from campana.store.keys import Role
 
 T = TypeVar("T")
 REMEMBERED_MAX: Final = 4_096
-ACCESS_KEYS: Final = "access keys"
-"""What secrets of access keys are sealed for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What the power of a caller hangs on: a stored access key, or a role as it was made."""
+
+    access_key_id: str = ""
+    role_arn: str = ""
+    role_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,15 @@ class Caller:
     def expires_at(self) -> int | None:
         """When the credentials end, in milliseconds since the epoch."""
         return None if self.session is None else self.session.expires_at
+
+    @property
+    def grant(self) -> Grant | None:
+        """What must be there still for the credentials to count; None: they are the server's own."""
+        if self.session is None:
+            return None if self.policies is None else Grant(self.access_key_id)
+        if self.session.role_arn:
+            return Grant(role_arn=self.session.role_arn, role_id=self.session.role_id)
+        return Grant(self.session.parent_key_id)
 
     @property
     def unbounded(self) -> bool:
@@ -134,6 +150,13 @@ class KeyRing:
         """The role as it is now."""
         return self._roles.get(arn) or await self._look_up(lambda tx: keys.find_role(tx, arn))
 
+    async def lost(self, grants: Collection[Grant]) -> set[Grant]:
+        """Those among `grants` that are revoked, deleted, or made anew."""
+        stored = [grant for grant in grants if grant.access_key_id not in self._own]
+        kept = {grant for grant in stored if (role := self._roles.get(grant.role_arn)) and role.id == grant.role_id}
+        asked = [grant for grant in stored if grant not in kept]
+        return await self._look_up(lambda tx: _lost(tx, asked)) if asked else set()
+
     async def _lasting(self, access_key_id: str) -> Known | None:
         if (known := self._own.get(access_key_id)) is not None:
             return known
@@ -149,11 +172,12 @@ class KeyRing:
             raise UnrecognizedClient(_INVALID)
         if now >= session.expires_at:
             raise ExpiredToken("The security token included in the request is expired")
+        policies: tuple[Policy, ...] | None
         if session.role_arn:
             role = await self.role(session.role_arn)
             if role is None or role.id != session.role_id:  # deleted, or made anew
                 raise UnrecognizedClient(_INVALID)
-            policies: tuple[Policy, ...] | None = (policy.parse(role.policy),) if role.policy else ()
+            policies = (policy.parse(role.policy),) if role.policy else ()
         else:
             parent = await self._lasting(session.parent_key_id)
             if parent is None:
@@ -181,6 +205,16 @@ class KeyRing:
             ),
         )
         return Known(caller, secret)
+
+
+def _lost(tx: Tx, grants: Collection[Grant]) -> set[Grant]:
+    ids = keys.valid(tx, [grant.access_key_id for grant in grants if grant.access_key_id])
+    roles = keys.role_ids(tx, [grant.role_arn for grant in grants if grant.role_arn])
+    return {
+        grant
+        for grant in grants
+        if (roles.get(grant.role_arn) != grant.role_id if grant.role_arn else grant.access_key_id not in ids)
+    }
 
 
 def root(access_key_id: str, account: str) -> Caller:

@@ -51,8 +51,12 @@ class Decision:
 
 
 def context_of(values: Mapping[str, str | Iterable[str]]) -> Context:
-    """Condition keys, which ignore case, with one value or several."""
-    return {key.lower(): (value,) if isinstance(value, str) else tuple(value) for key, value in values.items()}
+    """Condition keys, which ignore case, with one value or several; keys that differ in case only become one."""
+    context: dict[str, tuple[str, ...]] = {}
+    for key, value in values.items():
+        name = key.lower()
+        context[name] = (*context.get(name, ()), *((value,) if isinstance(value, str) else value))
+    return context
 
 
 def request_context(now: int, *, peer: str, over_tls: bool) -> Context:
@@ -84,7 +88,9 @@ class Statement:
         """Whether it speaks about the request."""
         if _any_matches(self.actions, _names(request.action), {}) is self.actions_negated:
             return False
-        return self._is_about(request) and all(condition.holds(request.context) for condition in self.conditions)
+        return self._is_about(request) and all(
+            condition.holds(request.context, allows=self.allows) for condition in self.conditions
+        )
 
     def _is_about(self, request: Request) -> bool:
         if self.principals is not None:
@@ -292,15 +298,17 @@ class Condition:
     of_set: str | None = None  # "forallvalues", "foranyvalue"
     if_exists: bool = False
 
-    def holds(self, context: Context) -> bool:
-        """A key that is absent: what is negated holds, what is about all values holds, all else does not."""
+    def holds(self, context: Context, *, allows: bool) -> bool:
+        """A key that is absent: what is negated holds, what is about all values holds, all else does not.
+
+        Of a key with several values AWS leaves open what an operator without ForAllValues or ForAnyValue means.
+        Here what `allows` needs all of them, and what denies one: doubt does not widen what may be done.
+        """
         found = context.get(self.key)
-        if found is None or (not found and self.of_set is not None):
+        if not found:
             return self.if_exists or self.of_set == "forallvalues" or (self.negated and self.of_set is None)
-        if self.of_set is None:
-            return self.negated is not any(self._agrees(value, context) for value in found)
         each = (self.negated is not self._agrees(value, context) for value in found)
-        return all(each) if self.of_set == "forallvalues" else any(each)
+        return all(each) if self.of_set == "forallvalues" or (self.of_set is None and allows) else any(each)
 
     def _agrees(self, value: str, context: Context) -> bool:
         return any(self.compare(value, wanted, context) for wanted in self.values)
@@ -310,7 +318,7 @@ class Condition:
 class Null(Condition):
     """Whether the key is absent ("true") or there ("false")."""
 
-    def holds(self, context: Context) -> bool:
+    def holds(self, context: Context, *, allows: bool) -> bool:
         absent = not context.get(self.key)
         return any((wanted.text(context) or "").lower() == ("true" if absent else "false") for wanted in self.values)
 
@@ -394,6 +402,7 @@ def _in_network(value: str, wanted: Pattern, context: Context) -> bool:
 
 
 _COMPARE: Final[dict[str, tuple[Compare, bool]]] = {
+    "binaryequals": (_equal, False),
     "stringequals": (_equal, False),
     "stringnotequals": (_equal, True),
     "stringequalsignorecase": (_equal_ignoring_case, False),
@@ -420,13 +429,33 @@ _COMPARE: Final[dict[str, tuple[Compare, bool]]] = {
         )
     },
 }
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+# What values must be like: else a slip in the value of a negated operator would let everything pass.
+_FORMS: Final[dict[str, tuple[Callable[[str], bool], str]]] = {
+    "numeric": (lambda text: _number(text) is not None, "a number"),
+    "date": (lambda text: _moment(text) is not None, "a date, as in 2026-03-04T05:06:07Z"),
+    "ipaddress": (_is_network, "an IP address or a network"),
+    "notipaddress": (_is_network, "an IP address or a network"),
+    "bool": (lambda text: text.lower() in ("true", "false"), '"true" or "false"'),
+    "null": (lambda text: text.lower() in ("true", "false"), '"true" or "false"'),
+}
 _OPERATOR: Final = re.compile(r"(?:(forallvalues|foranyvalue):)?([a-z]+?)(ifexists)?", re.IGNORECASE)
 
 
 # Parsing.
 
 _ACTION: Final = re.compile(r"\*|[A-Za-z0-9-]+:[A-Za-z0-9*?]+")
-_RESOURCE: Final = re.compile(r"\*|arn:[^:]*:[^:]*:(?:[^:$]|\$\{[^}]*\})*:(?:[^:$]|\$\{[^}]*\})*:.+", re.DOTALL)
+# A `*` at the end stands for the parts that are missing.
+_RESOURCE: Final = re.compile(r"\*|arn:(?:[^:$]|\$\{[^}]*\})*(?::(?:[^:$]|\$\{[^}]*\})*){3}:.+|arn:.*\*", re.DOTALL)
 _ELEMENTS: Final = {"Sid", "Effect", "Action", "NotAction", "Condition"}
 
 
@@ -508,15 +537,25 @@ def _conditions(tree: object, place: str, variables: bool) -> Iterator[Condition
         if not isinstance(keys, dict):
             raise PolicyError(f"{place}.{operator} must be an object")
         for key, values in keys.items():
-            wanted = tuple(
-                pattern(value, variables=variables) for value in _texts(values, f"{place}.{operator}.{key}", loose=True)
-            )
+            texts = _texts(values, f"{place}.{operator}.{key}", loose=True)
+            if not texts:
+                raise PolicyError(f"{place}.{operator}.{key} must not be empty")
+            wanted = tuple(pattern(text, variables=variables) for text in texts)
+            _require_form(name, wanted, f"{place}.{operator}.{key}")
             if name == "null":
                 yield Null(key.lower(), wanted, _equal)
                 continue
             compare, negated = _COMPARE[name]
             of_set = found[1].lower() if found[1] else None
             yield Condition(key.lower(), wanted, compare, negated, of_set, found[3] is not None)
+
+
+def _require_form(operator: str, values: Iterable[Pattern], place: str) -> None:
+    """Raises `PolicyError` if a value cannot be compared; of those with variables that is known only later."""
+    for kind, (fits, form) in _FORMS.items():
+        for value in values if operator.startswith(kind) else ():
+            if value.fixed is not None and not fits(value.text({}) or ""):
+                raise PolicyError(f"{place}: {value.text({})!r} is not {form}")
 
 
 def _principals(tree: object, place: str) -> Principals:

@@ -16,7 +16,7 @@ from campana.clock import Ids
 
 ACCESS_KEY_PREFIX = "CAMPASIA"
 CHARACTERS_MAX = 16_384
-"""Of a token: it travels in a header or in a URL."""
+"""Of a token: it travels in a header or in a URL. What goes into one is bounded by auth/sts.py."""
 
 
 class Session(msgspec.Struct, frozen=True, omit_defaults=True):

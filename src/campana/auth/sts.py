@@ -113,12 +113,11 @@ class Sts:
                 "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining"
             )
         session_policy = _session_policy(parameters)
-        given = _given_tags(parameters)
-        tags = _inheriting(given, caller.session)
+        tags = _inheriting(_given_tags(parameters), caller.session)
         asked = {**context, **_tag_context(tags, name)}
         if external_id := parameters.get("ExternalId"):
             asked |= policy.context_of({"sts:ExternalId": external_id})
-        for action in ("sts:AssumeRole", *(("sts:TagSession",) if given.values else ())):
+        for action in ("sts:AssumeRole", *(("sts:TagSession",) if tags.values else ())):
             if role is None or not _may_assume(caller, role, action, asked):
                 raise StsError(
                     403,
@@ -173,14 +172,13 @@ class Sts:
         claims: dict[str, list[str]],
         now: int,
     ) -> Answer:
-        packed = (
-            len(zlib.compress(msgspec.json.encode((session_policy, tags.values))))
-            if session_policy or tags.values
-            else 0
-        )
+        said = (session_policy, tags.values, claims)
+        packed = len(zlib.compress(msgspec.json.encode(said))) if any(said) else 0
         if packed > PACKED_BYTES_MAX:
             raise StsError(
-                400, "PackedPolicyTooLarge", "Policy and tags together are larger than a session token can hold."
+                400,
+                "PackedPolicyTooLarge",
+                "Policy, tags and claims together are larger than a session token can hold.",
             )
         user_id = f"{role.id}:{name}"
         arn = f"arn:{self.partition}:sts::{self.account}:assumed-role/{role.arn.rpartition('/')[2]}/{name}"
@@ -304,8 +302,8 @@ def _given_tags(parameters: Parameters) -> _Tags:
         key = parameters.get(f"Tags.member.{number}.Key")
         if key is None:
             break
-        if key.lower() in {known.lower() for known in tags}:
-            raise StsError(400, "InvalidParameterValue", "Duplicate tag keys found. Tag keys are case insensitive.")
+        if key in tags:
+            raise _duplicate_tags()
         tags[key] = parameters.get(f"Tags.member.{number}.Value", "")
     transitive = [
         value
@@ -315,9 +313,15 @@ def _given_tags(parameters: Parameters) -> _Tags:
     return _checked(_Tags(tags, transitive))
 
 
+def _duplicate_tags() -> StsError:
+    return StsError(400, "InvalidParameterValue", "Duplicate tag keys found. Tag keys are case insensitive.")
+
+
 def _checked(tags: _Tags) -> _Tags:
     if len(tags.values) > TAGS_MAX:
         raise _invalid(f"A session may have at most {TAGS_MAX} tags.")
+    if len({key.lower() for key in tags.values}) != len(tags.values):
+        raise _duplicate_tags()
     for key, value in tags.values.items():
         if not 1 <= len(key) <= 128 or not _TAG_TEXT.fullmatch(key) or key.lower().startswith("aws:"):
             raise _invalid("A tag key must have 1 to 128 letters, digits, spaces or _.:/=+-@, and not begin with aws:.")

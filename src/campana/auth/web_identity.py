@@ -3,15 +3,31 @@
 Signatures are PyJWT's business. Times are checked here, against the `now` that is handed in.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 
 TOKEN_CHARACTERS_MAX: Final = 20_000
 LEEWAY_S: Final = 60  # how far the provider's clock may be ahead
-ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+RSA_BITS_MIN: Final = 2_048
+
+# Which signatures a key may make, by its type and curve. Symmetric ones, and none, are not among them: who can read
+# the key could make tokens.
+_ALGORITHMS: Final = {
+    ("RSA", None): ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+    ("EC", "P-256"): ("ES256",),
+    ("EC", "P-384"): ("ES384",),
+    ("EC", "P-521"): ("ES512",),
+    ("OKP", "Ed25519"): ("EdDSA",),
+}
 TAGS_CLAIM: Final = "https://aws.amazon.com/tags"
 COGNITO: Final = "cognito-identity.amazonaws.com"
 
@@ -73,21 +89,58 @@ def read(token: str) -> Unverified:
     return Unverified(issuer, key_id if isinstance(key_id, str) else None)
 
 
-def choose(keys: Sequence[jwt.PyJWK], key_id: str | None) -> jwt.PyJWK | None:
-    """The key of that id; without an id, the only one that signs."""
-    signing = [key for key in keys if key.public_key_use in (None, "sig")]
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A provider's public key, and the algorithms of the signatures it is good for."""
+
+    id: str | None
+    algorithms: tuple[str, ...]
+    key: PublicKey
+
+
+def signing_keys(document: str) -> list[SigningKey]:
+    """The usable keys of a JSON Web Key Set (RFC 7517), others left out; raises ValueError if it is none."""
+    tree = json.loads(document)
+    listed = tree.get("keys") if isinstance(tree, dict) else None
+    if not isinstance(listed, list):
+        raise ValueError("not a JSON Web Key Set")
+    return [key for each in listed if isinstance(each, dict) and (key := _signing_key(each)) is not None]
+
+
+def _signing_key(jwk: dict[str, Any]) -> SigningKey | None:
+    if jwk.get("use", "sig") != "sig":
+        return None
+    kind, curve, algorithm, key_id = (jwk.get(name) for name in ("kty", "crv", "alg", "kid"))
+    if not isinstance(kind, str) or not isinstance(curve, str | None):
+        return None
+    algorithms = _ALGORITHMS.get((kind, curve), ())
+    if algorithm is not None:
+        algorithms = tuple(each for each in algorithms if each == algorithm)
+    if not algorithms:
+        return None
+    try:
+        key = jwt.PyJWK(jwk, algorithms[0]).key
+    except (jwt.PyJWTError, ValueError, TypeError):
+        return None
+    if not isinstance(key, PublicKey) or (isinstance(key, RSAPublicKey) and key.key_size < RSA_BITS_MIN):
+        return None
+    return SigningKey(key_id if isinstance(key_id, str) else None, algorithms, key)
+
+
+def choose(keys: Sequence[SigningKey], key_id: str | None) -> SigningKey | None:
+    """The key of that id; without an id, the only one."""
     if key_id is None:
-        return signing[0] if len(signing) == 1 else None
-    return next((key for key in signing if key.key_id == key_id), None)
+        return keys[0] if len(keys) == 1 else None
+    return next((key for key in keys if key.id == key_id), None)
 
 
-def verify(token: str, provider: Provider, key: jwt.PyJWK, now: int) -> WebIdentity:
+def verify(token: str, provider: Provider, key: SigningKey, now: int) -> WebIdentity:
     """Whom the token speaks of; raises `BadToken`. `now` in milliseconds."""
     try:
         claims = jwt.decode(
             token,
-            key,
-            algorithms=list(ALGORITHMS),
+            key.key,
+            algorithms=key.algorithms,
             audience=provider.audiences,
             issuer=provider.issuer,
             options={
@@ -109,6 +162,9 @@ def verify(token: str, provider: Provider, key: jwt.PyJWK, now: int) -> WebIdent
         raise BadToken("The claim sub must have 1 to 255 characters")
     given = claims["aud"] if isinstance(claims["aud"], list) else [claims["aud"]]
     audience = next(each for each in given if each in provider.audiences)
+    # OpenID Connect Core §3.1.3.7: of several audiences one has asked for the token, and that one must be known here.
+    if len(given) > 1 and claims.get("azp", audience) not in provider.audiences:
+        raise BadToken("Incorrect token audience")
     tags, transitive = _tags(claims.get(TAGS_CLAIM))
     about = {"sub": [subject], "aud": [audience], "amr": _texts(claims.get("amr"))}
     return WebIdentity(

@@ -19,6 +19,8 @@ COMMANDS = {
     "serve": "run the server",
     "demo": "watch a server, a channel flow and live sessions at work",
     "credentials": "show the root key pair",
+    "keys": "make, list and revoke access keys with policies of their own",
+    "roles": "make, show and delete roles, for temporary credentials",
     "config": "show, check or explain the settings",
 }
 

@@ -5,20 +5,23 @@ socket layer frames, buffers, pings, and closes those that are too slow; close c
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence, Set
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from campana import log
 from campana.clock import Clock
 from campana.delivery.hub import Follower
 from campana.delivery.journal_reader import JournalReader
 from campana.frames import SESSION_ESTABLISHED
+from campana.operations.channel_details import Order
 from campana.store import identities, topics
 from campana.store.database import Database, Tx
 
 Request = TypeVar("Request")
 Follows = Callable[[Tx, str], Sequence[tuple[str, int]] | None]
+Lost = Callable[[Set[Any]], Awaitable[Set[Any]]]
+"""Which of some grants do not count any more."""
 
 GOING_AWAY = 1001
 INTERNAL_ERROR = 1011
@@ -26,13 +29,16 @@ SERVICE_RESTART = 1012
 REPLACED = 4002
 FORBIDDEN = 4003
 TOO_MANY = 4005
+NOT_AUTHORISED = 4401
 
 CONNECTIONS_PER_USER = 10
-EXPIRY_STEP_SECONDS = 3_600.0
+REVIEW_PAUSE_S = 2
+"""How late a session may end after its credentials have."""
+REVIEW_BATCH = 500
 
 
 class Socket(Protocol):
-    """One accepted WebSocket. Neither method raises or waits; after the end of the connection both do nothing.
+    """One accepted WebSocket. `write` and `close` neither raise nor wait; after the connection's end they do nothing.
 
     However the connection ends, the socket layer then calls `Sessions.closed(socket)`, once.
     """
@@ -43,6 +49,9 @@ class Socket(Protocol):
     def close(self, code: int, reason: str = "") -> None:
         """Send what is queued, then a close frame."""
 
+    async def drained(self) -> bool:
+        """Wait until the peer has read most of what was written; False: the connection ended."""
+
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
@@ -52,6 +61,10 @@ class Admitted:
     session_id: str
     expires_at: int | None = None
     """Milliseconds since the epoch."""
+    grant: Hashable = None
+    """What the credentials hang on, for `Sessions.review`."""
+    prefetch: Order | None = None
+    """Hand it the details of its user's channels, in this order; None: do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +75,10 @@ class Refusal:
     reason: str
 
 
-class Timer(Protocol):
-    """What `call_later` returns."""
-
-    def cancel(self) -> None: ...
-
-
-CallLater = Callable[[float, Callable[[], None]], Timer]
-
-
 class Session(Follower):
     """One user's session on one socket."""
 
-    __slots__ = ("_registry", "expires_at", "id", "socket", "timer")
+    __slots__ = ("_registry", "expires_at", "grant", "id", "socket")
 
     def __init__(self, registry: "Registry", socket: Socket, admitted: Admitted) -> None:
         super().__init__(admitted.user_arn)
@@ -82,7 +86,7 @@ class Session(Follower):
         self.socket = socket
         self.id = admitted.session_id
         self.expires_at = admitted.expires_at
-        self.timer: Timer | None = None
+        self.grant = admitted.grant
 
     def write(self, frames: bytes, number: int) -> None:
         if self.live:
@@ -112,24 +116,22 @@ class Sessions(Generic[Request]):
         text_frame: Callable[[str], bytes],
         judge: Callable[[Request], Awaitable[Admitted | Refusal]],
         *,
-        prefetch: Callable[[Admitted, Request], Awaitable[Iterable[str]]] | None = None,
+        prefetch: Callable[[Session, Order], Awaitable[None]] | None = None,
         connections_per_user: int = CONNECTIONS_PER_USER,
-        call_later: CallLater | None = None,
         follows: Follows | None = None,
     ) -> None:
-        """`judge` decides on a request (signature, policies, user); `prefetch` gives the texts of further frames.
+        """`judge` decides on a request (signature, policies, user); `prefetch` writes what those ask for who
+        want more than SESSION_ESTABLISHED.
 
-        `call_later` is the event loop's. `follows` gives the topics of a user with their heads, or None if the user
-        is no more, in the transaction it is handed.
+        `follows` gives the topics of a user with their heads, or None if the user is no more, in the transaction it
+        is handed.
         """
         self._db = db
         self._reader = reader
         self._clock = clock
-        self._text_frame = text_frame
         self._judge = judge
         self._prefetch = prefetch
         self._connections_per_user = connections_per_user
-        self._call_later = call_later
         self._follows = follows or following_if_live
         self._established = text_frame(SESSION_ESTABLISHED)
         self._sockets: dict[Socket, Session | None] = {}  # None: not judged yet
@@ -164,11 +166,9 @@ class Sessions(Generic[Request]):
                 return None
             session.write(self._established, 1)
             self._reader.open(session, [(topic, head + 1) for topic, head in follows])
-            self._end_when_expired(session)
             log.info("session.established", topics=len(follows))
-            if self._prefetch is not None:
-                for text in await self._prefetch(verdict, request):
-                    session.write(self._text_frame(text), 1)
+            if self._prefetch is not None and verdict.prefetch is not None:
+                await self._prefetch(session, verdict.prefetch)
         except BaseException as error:
             if socket in self._sockets:
                 self.closed(socket)
@@ -189,14 +189,39 @@ class Sessions(Generic[Request]):
         """The session hears nothing more and does not count any more. A second time changes nothing."""
         self._sockets.pop(session.socket, None)
         self._reader.close(session)
-        if session.timer is not None:
-            session.timer.cancel()
-            session.timer = None
         peers = self._users.get(session.user, [])
         if session in peers:
             peers.remove(session)
             if not peers:
                 del self._users[session.user]
+
+    async def watch(self, lost: Lost) -> None:
+        """Review again and again, until cancelled. What fails is logged and tried again."""
+        while True:
+            await self._clock.sleep(REVIEW_PAUSE_S)
+            try:
+                await self.review(lost)
+            except Exception:  # a full disk passes; without this loop no session would ever lose its credentials
+                log.exception("session.review_failed")
+
+    async def review(self, lost: Lost) -> None:
+        """End the sessions whose credentials have expired or been taken back.
+
+        Some at a time: there may be very many, most of them with credentials from the same few roles. An expired one
+        may come back with fresh credentials (1001); one taken back is told what it would hear at the door (4401).
+        """
+        sessions = [each for each in self._sockets.values() if each is not None]
+        for start in range(0, len(sessions), REVIEW_BATCH):
+            batch = sessions[start : start + REVIEW_BATCH]
+            now = self._clock.now()
+            for session in batch:
+                if session.expires_at is not None and session.expires_at <= now:
+                    session.end(GOING_AWAY, "The credentials have expired")
+            gone = await lost({session.grant for session in batch if session.grant is not None})
+            for session in batch:
+                if session.grant in gone:
+                    session.end(NOT_AUTHORISED, "The credentials are not valid any more")
+            await asyncio.sleep(0)
 
     def _within_limits(self, verdict: Admitted | Refusal) -> Admitted | Refusal:
         """Of a user's sessions one may have this id, the newest; and there may be only so many."""
@@ -213,18 +238,6 @@ class Sessions(Generic[Request]):
         del self._sockets[socket]
         log.info("session.refused", code=refusal.code, reason=refusal.reason)
         socket.close(refusal.code, refusal.reason)
-
-    def _end_when_expired(self, session: Session) -> None:
-        """Clients come back with fresh credentials; in steps, since loops differ in how far ahead they can wait."""
-        session.timer = None
-        if session.expires_at is None or not session.live:
-            return
-        seconds = (session.expires_at - self._clock.now()) / 1000
-        if seconds <= 0:
-            session.end(GOING_AWAY, "The credentials have expired")
-            return
-        call_later = self._call_later or asyncio.get_running_loop().call_later
-        session.timer = call_later(min(seconds, EXPIRY_STEP_SECONDS), lambda: self._end_when_expired(session))
 
 
 def following_if_live(tx: Tx, user_arn: str) -> Sequence[tuple[str, int]] | None:

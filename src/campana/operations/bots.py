@@ -25,7 +25,7 @@ from campana.auth.roles import POLICY_ONLY
 from campana.errors import Forbidden, NotFound
 from campana.operations import app_instances, tagging
 from campana.operations.quotas import give_back
-from campana.operations.registry import operation
+from campana.operations.registry import Inside, operation
 from campana.store import admins, deletions, identities, tags
 from campana.unit_of_work import Call
 
@@ -53,7 +53,7 @@ def _with_defaults(configuration: Configuration) -> str:
     return encode_rest(Configuration(lex=lex)).decode()
 
 
-@operation(on="app_instance_arn", allow=POLICY_ONLY, iam=())
+@operation(on="app_instance_arn", allow=POLICY_ONLY, iam=(Inside(arn.Kind.BOT),))
 def create_app_instance_bot(call: Call, request: CreateAppInstanceBotRequest) -> CreateAppInstanceBotResponse:
     """Make a bot; its id is a UUID."""
     instance = app_instances.existing(call, request.app_instance_arn)
@@ -117,7 +117,7 @@ def delete_app_instance_bot(call: Call, request: DeleteAppInstanceBotRequest) ->
     deletions.add(call.tx, row.arn, call.now)
 
 
-@operation(on="app_instance_arn", allow=POLICY_ONLY)
+@operation(on="app_instance_arn", allow=POLICY_ONLY, iam=(Inside(arn.Kind.BOT),))
 def list_app_instance_bots(call: Call, request: ListAppInstanceBotsRequest) -> ListAppInstanceBotsResponse:
     """The bots of an app instance, oldest first."""
     app_instances.existing(call, request.app_instance_arn)

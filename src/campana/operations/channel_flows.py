@@ -32,7 +32,7 @@ from campana.errors import BadRequest, Conflict, Forbidden, NotFound, ResourceLi
 from campana.flows import execution
 from campana.operations import app_instances, tagging
 from campana.operations.quotas import give_back, take
-from campana.operations.registry import operation
+from campana.operations.registry import Inside, operation
 from campana.store import channel_flows, channels, executions, tags
 from campana.store.database import Tx
 from campana.unit_of_work import Call, parsed
@@ -117,7 +117,7 @@ def delete_channel_flow(call: Call, request: DeleteChannelFlowRequest) -> None:
     give_back(call, row.app_instance_arn, "channel flows")
 
 
-@operation(on="app_instance_arn", allow=POLICY_ONLY)
+@operation(on="app_instance_arn", allow=POLICY_ONLY, iam=(Inside(arn.Kind.CHANNEL_FLOW),))
 def list_channel_flows(call: Call, request: ListChannelFlowsRequest) -> ListChannelFlowsResponse:
     """The flows of an app instance, oldest first."""
     app_instances.existing(call, request.app_instance_arn)

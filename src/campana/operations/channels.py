@@ -17,9 +17,6 @@ from campana.api.messaging import (
     ListSubChannelsResponse,
     PutChannelExpirationSettingsRequest,
     PutChannelExpirationSettingsResponse,
-    SearchChannelsRequest,
-    SearchChannelsResponse,
-    SearchField,
     SubChannelSummary,
     UpdateChannelRequest,
     UpdateChannelResponse,
@@ -32,7 +29,7 @@ from campana.operations.memberships import existing_member
 from campana.operations.quotas import give_back, take
 from campana.operations.registry import operation
 from campana.store import channels, counts, deletions, memberships, moderators, sub_channels
-from campana.unit_of_work import Call, UnitOfWork, parsed
+from campana.unit_of_work import Call, UnitOfWork
 
 
 @operation(on="app_instance_arn", allow=[{USER}], iam=())
@@ -162,33 +159,17 @@ def list_channels(call: Call, request: ListChannelsRequest) -> ListChannelsRespo
     if privacy == "PRIVATE" and not call.is_admin:
         raise Forbidden
     page = channels.page_by_privacy(call.tx, request.app_instance_arn, privacy, call.after, call.limit)
-    return ListChannelsResponse(channels=[views.channel_summary(row) for row in page.rows], next_token=call.token(page))
-
-
-@operation(on=None, allow=[{USER}], reads=True, iam=())
-def search_channels(call: Call, request: SearchChannelsRequest) -> SearchChannelsResponse:
-    """The bearer's channels, an admin's all channels, whose members include, or are just, the users of every field.
-
-    HIDDEN members do not count, and elastic channels are left out (spec/api.md §2).
-    """
-    includes = _values(request.fields, "INCLUDES")
-    equals = {frozenset(field.values) for field in request.fields if field.operator == "EQUALS"}
-    wanted = list(dict.fromkeys((*includes, *_values(request.fields, "EQUALS"))))
-    for member_arn in wanted:
-        if parsed(member_arn, "fields.values").app_instance != call.bearer.app_instance_arn:
-            raise Forbidden
-    if equals and (len(equals) > 1 or not set(wanted) <= next(iter(equals))):
-        return SearchChannelsResponse(channels=[])
-    listed_by = wanted[0] if call.is_admin else call.bearer.arn
-    find = channels.page_with_members_only if equals else channels.page_with_members
-    page = find(call.tx, listed_by, wanted, call.after, call.limit)
-    return SearchChannelsResponse(
-        channels=[views.listed_summary(row) for row in page.rows], next_token=call.token(page)
+    return ListChannelsResponse(
+        channels=[views.channel_summary(_as_seen(call, row)) for row in page.rows], next_token=call.token(page)
     )
 
 
-def _values(fields: list[SearchField], operator: str) -> list[str]:
-    return [value for field in fields if field.operator == operator for value in field.values]
+def _as_seen(call: Call, row: channels.Channel) -> channels.Channel:
+    """With the time of the last message that the bearer may read: in an elastic channel that of the own sub-channel."""
+    if row.elastic is None or call.is_admin or moderators.find(call.tx, row.arn, call.bearer.arn) is not None:
+        return row
+    membership = memberships.of_user_in(call.tx, call.bearer.arn, row)
+    return msgspec.structs.replace(row, last_message_at=membership.last_message_at if membership else None)
 
 
 @operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}])

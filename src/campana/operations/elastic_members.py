@@ -3,6 +3,8 @@
 The decisions are those of `campana.elastic`; here they are carried out (spec/elastic-channels.md §3, §4, §6).
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from campana import elastic, events
@@ -12,10 +14,14 @@ from campana.operations.quotas import check, give_back, take
 from campana.store import deletions, memberships, moderators, sub_channels
 from campana.store.channels import Channel
 from campana.store.memberships import Membership
+from campana.store.sub_channels import SubChannel
 from campana.unit_of_work import Call, UnitOfWork
 
 BALANCE_AFTER_MS = 1_000
 """Several members who leave together are one reason to look, not several."""
+
+MOVED_AT_ONCE = 50
+"""Memberships that one transaction of a join moves or ends."""
 
 _configurations = msgspec.json.Decoder(ElasticChannelConfiguration)
 
@@ -59,32 +65,31 @@ def is_moderator(unit: UnitOfWork, channel_arn: str, member_arn: str) -> bool:
 def _room_for_one(call: Call, channel: Channel) -> str:
     """A sub-channel with room; a new one takes members over from the others (SCALE_OUT)."""
     wanted = _configuration(channel)
-    sizes = _sizes(call, channel)
+    rows = sub_channels.of(call.tx, channel.arn)
+    sizes = _sizes(rows)
     found = elastic.sub_channel_for(sizes, wanted.target_memberships_per_sub_channel)
     if found is not None:
         return found
-    if len(sizes) >= wanted.maximum_sub_channels:
+    for row in rows:
+        if row.ends_into is not None:  # needed again, and too small to be full
+            sub_channels.end_into(call.tx, channel.arn, row.id, None)
+            return row.id
+    if len(rows) >= wanted.maximum_sub_channels:
         raise ResourceLimitExceeded("All sub-channels of the elastic channel are full.")
     fresh = call.ids.uuid()
     sub_channels.insert(call.tx, channel.arn, fresh, call.now)
-    moving = [
-        membership
-        for sub_channel_id, number in elastic.moves_to_new(sizes, _minimum(wanted)).items()
-        for membership in memberships.newest_regular(call.tx, channel.arn, sub_channel_id, number)
-    ]
-    call.look_up(membership.member_arn for membership in moving)
-    for membership in moving:
-        _transfer(call, membership, fresh)
+    for sub_channel_id, number in elastic.moves_to_new(sizes, _minimum(wanted)).items():
+        _transfer(call, memberships.newest_regular(call.tx, channel.arn, sub_channel_id, number), fresh)
     return fresh
 
 
-def _transfer(unit: UnitOfWork, membership: Membership, sub_channel_id: str) -> None:
-    """Move a member to another sub-channel; nobody else is told."""
-    memberships.move(unit.tx, membership, sub_channel_id, unit.now)
-    sub_channels.count(unit.tx, membership.channel_arn, membership.sub_channel_id, -1)
-    sub_channels.count(unit.tx, membership.channel_arn, sub_channel_id, 1)
-    moved = msgspec.structs.replace(membership, sub_channel_id=sub_channel_id, updated_at=unit.now)
-    events.publish_transfer(unit, membership, moved)
+def _transfer(unit: UnitOfWork, rows: Sequence[Membership], sub_channel_id: str) -> None:
+    """Move regular members of one sub-channel (not empty) to another."""
+    channel_arn, old = rows[0].channel_arn, rows[0].sub_channel_id
+    memberships.move(unit.tx, channel_arn, [row.member_arn for row in rows], old, sub_channel_id, unit.now)
+    sub_channels.count(unit.tx, channel_arn, old, -len(rows))
+    sub_channels.count(unit.tx, channel_arn, sub_channel_id, len(rows))
+    events.publish_transfers(unit, rows, sub_channel_id)
 
 
 # Leaving
@@ -101,33 +106,46 @@ def left(unit: UnitOfWork, membership: Membership) -> None:
 def balance(unit: UnitOfWork, channel: Channel) -> None:
     """Make one of two sub-channels if one has become too small and the other has room for it (SCALE_IN).
 
-    One pair at a time, to keep the transaction short: after it somebody is to look again.
+    A batch of members of one pair at a time, to keep the transaction short: after it somebody is to look again.
+    Meanwhile the one that ends is as it was for those who are still in it, and takes nobody in.
     """
-    wanted = _configuration(channel)
+    rows = sub_channels.of(unit.tx, channel.arn)
     sub_channels.balanced(unit.tx, channel.arn)
-    found = elastic.join(
-        _sizes(unit, channel), minimum=_minimum(wanted), target=wanted.target_memberships_per_sub_channel
-    )
-    if found is not None:
-        _end(unit, channel.arn, found.ending, found.staying)
-        sub_channels.balance_at(unit.tx, channel.arn, found.staying, unit.now)
+    found = _join_under_way(rows) or _join_wanted(channel, rows)
+    if found is None:
+        return
+    if _empty_some(unit, channel.arn, found):
+        events.end_sub_channel(unit, channel.arn, found.ending)
+        sub_channels.delete(unit.tx, channel.arn, found.ending)
+        deletions.add(unit.tx, deletions.of_sub_channel(channel.arn, found.ending), unit.now)
+    else:
+        sub_channels.end_into(unit.tx, channel.arn, found.ending, found.staying)
+    sub_channels.balance_at(unit.tx, channel.arn, found.staying, unit.now)
 
 
-def _end(unit: UnitOfWork, channel_arn: str, ending: str, staying: str) -> None:
-    """The members of a sub-channel move; those who joined it as moderators leave; its messages go."""
-    members = memberships.of_sub_channel(unit.tx, channel_arn, ending)
-    unit.look_up(arn for membership in members for arn in (membership.member_arn, membership.invited_by))
-    for membership in members:
-        if is_moderator(unit, channel_arn, membership.member_arn):
-            reason = events.SUB_CHANNEL_DELETED
-            events.publish_membership(unit, events.DELETE_CHANNEL_MEMBERSHIP, membership, reason=reason)
-            memberships.delete(unit.tx, channel_arn, membership.member_arn, ending)
-            give_back(unit, membership.member_arn, "memberships of a user")
-        else:
-            _transfer(unit, membership, staying)
-    events.end_sub_channel(unit, channel_arn, ending)
-    sub_channels.delete(unit.tx, channel_arn, ending)
-    deletions.add(unit.tx, deletions.of_sub_channel(channel_arn, ending), unit.now)
+def _join_under_way(rows: Sequence[SubChannel]) -> elastic.Join | None:
+    return next((elastic.Join(row.id, row.ends_into) for row in rows if row.ends_into is not None), None)
+
+
+def _join_wanted(channel: Channel, rows: Sequence[SubChannel]) -> elastic.Join | None:
+    wanted = _configuration(channel)
+    return elastic.join(_sizes(rows), minimum=_minimum(wanted), target=wanted.target_memberships_per_sub_channel)
+
+
+def _empty_some(unit: UnitOfWork, channel_arn: str, found: elastic.Join) -> bool:
+    """Transfer some members; after the last of them, those who joined it as moderators leave. True: nobody is left."""
+    moving = memberships.newest_regular(unit.tx, channel_arn, found.ending, MOVED_AT_ONCE)
+    if moving:
+        _transfer(unit, moving, found.staying)
+    if len(moving) == MOVED_AT_ONCE:
+        return False
+    leaving = memberships.some_of_sub_channel(unit.tx, channel_arn, found.ending, MOVED_AT_ONCE)
+    unit.look_up(arn for row in leaving for arn in (row.member_arn, row.invited_by))
+    for row in leaving:
+        events.publish_membership(unit, events.DELETE_CHANNEL_MEMBERSHIP, row, reason=events.SUB_CHANNEL_DELETED)
+        memberships.delete(unit.tx, channel_arn, row.member_arn, found.ending)
+        give_back(unit, row.member_arn, "memberships of a user")
+    return len(leaving) < MOVED_AT_ONCE
 
 
 # Values
@@ -142,5 +160,10 @@ def _minimum(wanted: ElasticChannelConfiguration) -> int:
     return elastic.minimum_memberships(wanted.target_memberships_per_sub_channel, wanted.minimum_membership_percentage)
 
 
-def _sizes(unit: UnitOfWork, channel: Channel) -> dict[str, int]:
-    return {row.id: row.membership_count for row in sub_channels.of(unit.tx, channel.arn)}
+def _sizes(rows: Sequence[SubChannel]) -> dict[str, int]:
+    """Regular members by sub-channel; those of one that ends count where they go, and so keep their room there."""
+    sizes = {row.id: row.membership_count for row in rows if row.ends_into is None}
+    for row in rows:
+        if row.ends_into is not None:
+            sizes[row.ends_into] += row.membership_count
+    return sizes

@@ -173,9 +173,8 @@ def _meant(call: Call, request: DescribeChannelMembershipRequest) -> Membership 
 
 def _sub_channel_meant(call: Call) -> str:
     """The request's sub-channel, '' outside elastic channels. A regular member need not name the own one."""
-    named = getattr(call.request, "sub_channel_id", None) is not None
-    regular = call.channel.elastic is not None and not (call.is_admin or call.is_moderator)
-    if regular and not named and call.membership is not None:
+    elastic = call.channel.elastic is not None
+    if elastic and call.named_sub_channel is None and not (call.is_admin or call.is_moderator) and call.membership:
         return call.membership.sub_channel_id
     return call.sub_channel_id
 

@@ -29,7 +29,7 @@ from campana.store.database import Tx
 from campana.store.messages import Message
 from campana.unit_of_work import Call
 
-_FAR_FUTURE_MS = 2**53
+FAR_FUTURE_MS = 2**53
 
 
 def _check_sizes(type: str, content: str, metadata: str | None) -> None:
@@ -121,7 +121,7 @@ def list_channel_messages(call: Call, request: ListChannelMessagesRequest) -> Li
         call.channel.arn,
         call.sub_channel_id,
         not_before=max(call.oldest_kept, 0 if request.not_before is None else request.not_before.ms),
-        not_after=_FAR_FUTURE_MS if request.not_after is None else request.not_after.ms,
+        not_after=FAR_FUTURE_MS if request.not_after is None else request.not_after.ms,
         descending=request.sort_order != "ASCENDING",
         after=call.after,
         limit=call.limit,
@@ -145,7 +145,7 @@ def as_listed_for(tx: Tx, reader_arn: str, message: Message) -> Message | None:
     return _as_seen_by(tx, reader_arn, message)
 
 
-@operation(on="channel_arn", allow=[{OWN}])
+@operation(on="channel_arn", allow=[{PLAIN, OWN}, {MEMBER, OWN}])
 def get_channel_message_status(call: Call, request: GetChannelMessageStatusRequest) -> GetChannelMessageStatusResponse:
     """How far the bearer's own message has come; a denied one is not there any more, so Forbidden."""
     message = call.message

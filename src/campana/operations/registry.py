@@ -9,6 +9,7 @@ import msgspec
 
 from campana.api.base import Route, Shape
 from campana.api.routes import BY_OPERATION
+from campana.arn import Kind
 from campana.auth.roles import Rows
 from campana.store.database import Tx
 from campana.unit_of_work import Call
@@ -16,6 +17,15 @@ from campana.unit_of_work import Call
 F = TypeVar("F", bound=Callable[..., Any])
 Prepare = Callable[[Tx, Any, int], object]
 """(transaction, request, now) → what the operation wants to know from before it queued for the lock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """What policies are matched against where a request names an app instance and something in it, but not by ARN."""
+
+    kind: Kind
+    id: str | None = None
+    """The request's field with the id; without, all of that kind are meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +37,7 @@ class Operation:
     on: str | None
     """The request's field that holds the resource the call is about; its row is locked for writing calls."""
     allow: Rows
-    iam: tuple[str, ...]
+    iam: "tuple[str | Inside, ...]"
     """The request's fields whose ARNs policies are matched against, beside the bearer's; all are required members."""
     reads: bool
     """Whether it runs in a transaction that only reads."""
@@ -38,6 +48,7 @@ class Operation:
         return self.route.operation
 
 
+APP_INSTANCE: Final = "app_instance_arn"
 OPERATIONS: Final[dict[str, Operation]] = {}
 
 
@@ -45,7 +56,7 @@ def operation(
     *,
     on: str | None,
     allow: Rows | list[set[Any]],
-    iam: tuple[str, ...] | None = None,
+    iam: tuple[str | Inside, ...] | None = None,
     reads: bool | None = None,
     prepare: Prepare | None = None,
 ) -> Callable[[F], F]:
@@ -69,7 +80,8 @@ def operation(
         if on is not None and on not in route.request.__struct_fields__:
             raise TypeError(f"{function.__name__}: {name} has no member {on}")
         required = {field.name for field in msgspec.structs.fields(route.request) if field.required}
-        if not required.issuperset(matched):  # what may be left out would not be authorised
+        asked = {name for each in matched for name in ((each,) if isinstance(each, str) else (APP_INSTANCE, each.id))}
+        if not required.issuperset(asked - {None}):  # what may be left out would not be authorised
             raise TypeError(f"{function.__name__}: not all of {matched} are required members of {name}")
         OPERATIONS[name] = Operation(
             route=route,

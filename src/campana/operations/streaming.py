@@ -10,7 +10,7 @@ from campana.api.messaging import (
     StreamingConfiguration,
 )
 from campana.auth.roles import POLICY_ONLY
-from campana.errors import BadRequest, NotFound
+from campana.errors import BadRequest, Forbidden, NotFound
 from campana.operations import app_instances
 from campana.operations.registry import operation
 from campana.store import streaming
@@ -25,8 +25,11 @@ def _view(row: streaming.StreamingConfiguration) -> StreamingConfiguration:
 def put_messaging_streaming_configurations(
     call: Call, request: PutMessagingStreamingConfigurationsRequest
 ) -> PutMessagingStreamingConfigurationsResponse:
-    """Replace all configurations; each data type at most once."""
-    instance = app_instances.existing(call, request.app_instance_arn)
+    """Replace all configurations; each data type at most once. NotFound if there is no such app instance."""
+    try:
+        instance = app_instances.existing(call, request.app_instance_arn)
+    except Forbidden:
+        raise NotFound("There is no such app instance.") from None
     given = request.streaming_configurations
     if len({each.data_type for each in given}) < len(given):
         raise BadRequest("Each DataType may be configured once.")

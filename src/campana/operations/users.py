@@ -24,7 +24,7 @@ from campana.errors import Conflict, Forbidden
 from campana.operations import app_instances, tagging
 from campana.operations.expiration import expires_at
 from campana.operations.quotas import give_back, take
-from campana.operations.registry import operation
+from campana.operations.registry import Inside, operation
 from campana.store import admins, deletions, endpoints, identities, tags
 from campana.unit_of_work import Call, UnitOfWork
 
@@ -40,7 +40,7 @@ def existing(call: Call, user_arn: str) -> identities.Identity:
     return found
 
 
-@operation(on="app_instance_arn", allow=POLICY_ONLY, iam=())
+@operation(on="app_instance_arn", allow=POLICY_ONLY, iam=(Inside(arn.Kind.USER, "app_instance_user_id"),))
 def create_app_instance_user(call: Call, request: CreateAppInstanceUserRequest) -> CreateAppInstanceUserResponse:
     """Make a user with an id of the application's choice."""
     app_instances.existing(call, request.app_instance_arn)
@@ -138,7 +138,7 @@ def delete(unit: UnitOfWork, row: identities.Identity) -> None:
     events.close_sessions(unit, row.arn, FORBIDDEN)
 
 
-@operation(on="app_instance_arn", allow=POLICY_ONLY)
+@operation(on="app_instance_arn", allow=POLICY_ONLY, iam=(Inside(arn.Kind.USER),))
 def list_app_instance_users(call: Call, request: ListAppInstanceUsersRequest) -> ListAppInstanceUsersResponse:
     """The users of an app instance, oldest first."""
     app_instances.existing(call, request.app_instance_arn)

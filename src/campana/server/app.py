@@ -1,7 +1,6 @@
 """Composition: builds everything once, starts and stops the workers. The only place where parts meet."""
 
 import asyncio
-import hashlib
 import os
 import signal
 import sys
@@ -9,36 +8,38 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from campana import log, operations
-from campana.auth import policy
-from campana.auth.caller import ACCESS_KEYS, KeyRing, Known, functions, root
+from campana.auth import stored_keys
+from campana.auth.caller import KeyRing, Known, functions, root
+from campana.auth.configured_roles import configured_roles
 from campana.auth.sealing import Sealer
 from campana.auth.session_token import SessionTokens
-from campana.auth.sts import Sts, role_arn, role_id
+from campana.auth.sts import Sts
 from campana.auth.web_identity import Provider
 from campana.clock import Clock, Ids, SystemClock
 from campana.delivery.hub import Hub
 from campana.delivery.journal_reader import JournalReader
 from campana.delivery.notifier.memory import MemoryNotifier
+from campana.delivery.prefetch import Prefetch
 from campana.delivery.session import SERVICE_RESTART, Sessions
+from campana.operations.channel_details import Sizes
 from campana.processors.runner import Runner
 from campana.processors.runtime import FunctionLine, Source
 from campana.processors.targets import Targets
 from campana.server import data_folder, tls
-from campana.server.asgi import Front
 from campana.server.authentication import Authentication
 from campana.server.authorisation import Authorisation
 from campana.server.connect import Judge
 from campana.server.connection import Bounds
 from campana.server.cors import Cors
 from campana.server.dispatch import Dispatcher
-from campana.server.front import HttpFront, tls_context
+from campana.server.front import Front
 from campana.server.jwks import Jwks
+from campana.server.listener import HttpListener, tls_context
 from campana.server.sts import StsFront, is_for_sts
 from campana.server.websocket import Socket, SocketBounds, Sockets, text_frame
 from campana.settings import AuthMode, Settings, SetupError
 from campana.store import engines, migrate, secrets
 from campana.store.database import CannotOpen, Database, Tx
-from campana.store.keys import Role
 from campana.store.topics import Entry
 from campana.sweeper import Sweeper
 from campana.unit_of_work import Units
@@ -68,17 +69,28 @@ class Server:
         account = settings.account.account_id
         over_tls = self._tls is not None
         tokens = SessionTokens(secrets_key, ids)
+        sealer = Sealer(secrets_key, stored_keys.PURPOSE, ids)
+        if not self._db.write_now(lambda tx: stored_keys.fit(tx, sealer)):
+            if not self._db.exclusive:
+                self._db.close_now()
+                raise SetupError(
+                    f"the nodes of a database share one key of secrets: set {data_folder.SECRETS_KEY_VARIABLE} to the"
+                    " same on all"
+                )
+            log.warning("credentials.key_changed", lost="access keys that were made with another key of secrets")
+            self._db.write_now(lambda tx: stored_keys.give_up(tx, sealer))
         keys = KeyRing(
             account,
             [
                 Known(root(root_key.access_key_id, account), root_key.secret_access_key),
                 Known(functions(self._functions_key.access_key_id, account), self._functions_key.secret_access_key),
             ],
-            roles=_roles(settings),
-            sealer=Sealer(secrets_key, ACCESS_KEYS, ids),
+            roles=configured_roles(settings),
+            sealer=sealer,
             tokens=tokens,
             look_up=self._look_up,
         )
+        self._keys = keys
         authentication = Authentication(settings, keys, clock, over_tls)
         authorisation = Authorisation(self._look_up, clock, over_tls)
         units = Units(clock, ids, settings)
@@ -91,6 +103,16 @@ class Server:
             clock,
             text_frame,
             Judge(self._db, authentication, authorisation),
+            prefetch=Prefetch(
+                self._db,
+                units,
+                text_frame,
+                Sizes(
+                    channels=settings.sessions.prefetch_channels,
+                    messages=settings.sessions.prefetch_messages,
+                    memberships=settings.sessions.prefetch_memberships,
+                ),
+            ),
             connections_per_user=settings.sessions.connections_per_user,
         )
         self._dispatcher = Dispatcher(self._db, clock, ids, settings, authentication, authorisation, page_key)
@@ -110,7 +132,7 @@ class Server:
                 buffer_frames_max=settings.sessions.queue_frames_max,
             ),
         )
-        self._http = HttpFront(
+        self._http = HttpListener(
             front,
             self._sockets,
             clock=clock,
@@ -158,6 +180,7 @@ class Server:
             tasks.create_task(self._reader.run())
             tasks.create_task(runner.run())
             tasks.create_task(self._sweeper.run())
+            tasks.create_task(self._sessions.watch(self._keys.lost))
 
     def _take(self, notices: Sequence[object]) -> None:
         """What committed transactions announced: entries to sessions first, then work to the runner."""
@@ -239,22 +262,6 @@ def _opened(settings: Settings, clock: Clock, ids: Ids) -> Database:
     for name in applied:
         log.info("store.migrated", migration=name)
     return db
-
-
-def _roles(settings: Settings) -> dict[str, Role]:
-    """The roles of the settings by ARN; raises SetupError for one whose policies are none."""
-    roles = {}
-    for each in settings.roles:
-        arn = role_arn(settings.account.partition, settings.account.account_id, each.name)
-        document = each.policy.text if each.policy else ""
-        try:
-            policy.parse_trust(each.trust.text)
-            if document:
-                policy.parse(document)
-        except policy.PolicyError as error:
-            raise SetupError(f"the policies of the role {each.name} cannot be used: {error}") from None
-        roles[arn] = Role(arn, role_id(hashlib.sha256(arn.encode()).hexdigest()), each.trust.text, document, 0)
-    return roles
 
 
 def _log_function_line(line: FunctionLine) -> None:

@@ -13,7 +13,7 @@ from campana.auth.caller import Caller, Lookup
 from campana.auth.policy import Context, context_of, request_context
 from campana.clock import Clock
 from campana.errors import AccessDenied
-from campana.operations.registry import Operation
+from campana.operations.registry import APP_INSTANCE, Inside, Operation
 from campana.store import tags
 
 EVERYTHING: Final = "*"
@@ -70,8 +70,18 @@ def resources(operation: Operation, members: Mapping[str, Any]) -> list[str]:
     """The ARNs on which a call must be allowed, the bearer's first; `*` if it has none."""
     names = wire_names(operation.route.request)
     fields = [name for name in ("chime_bearer",) if name in names and names[name] in members]
-    found = [members.get(names[field]) for field in (*fields, *operation.iam)]
+    found = [_arn(each, names, members) for each in (*fields, *operation.iam)]
     return [each if isinstance(each, str) else EVERYTHING for each in found] or [EVERYTHING]
+
+
+def _arn(meant: str | Inside, names: Mapping[str, str], members: Mapping[str, Any]) -> Any:
+    if isinstance(meant, str):
+        return members.get(names[meant])
+    app_instance_arn = members.get(names[APP_INSTANCE])
+    id = EVERYTHING if meant.id is None else members.get(names[meant.id])
+    if not isinstance(app_instance_arn, str) or not isinstance(id, str):
+        return None
+    return f"{app_instance_arn}/{meant.kind}/{id}"
 
 
 def actions(operation: Operation, members: Mapping[str, Any]) -> list[str]:

@@ -1,11 +1,13 @@
 """Who may open a live session: the judgement after an accepted `/connect` (spec/realtime.md §2 and §3)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from campana import arn, limits
 from campana.auth import sigv4
-from campana.delivery.session import Admitted, Refusal
+from campana.delivery.session import FORBIDDEN, NOT_AUTHORISED, Admitted, Refusal
 from campana.errors import AccessDenied, ApiError
+from campana.operations.channel_details import Order
 from campana.server.authentication import Authentication
 from campana.server.authorisation import Authorisation
 from campana.settings import AuthMode
@@ -13,9 +15,6 @@ from campana.store import identities
 from campana.store.database import Database
 from campana.wire import router
 from campana.wire.http import HttpRequest
-
-NOT_AUTHORISED = 4401
-FORBIDDEN = 4003
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,4 +48,12 @@ class Judge:
             return Refusal(FORBIDDEN, "The policies of the credentials do not allow chime:Connect as this user")
         if named.kind is not arn.Kind.USER or await self.db.peek(identities.find, user_arn) is None:
             return Refusal(FORBIDDEN, "There is no such user")
-        return Admitted(user_arn, session_id, caller.expires_at)
+        return Admitted(user_arn, session_id, caller.expires_at, caller.grant, _prefetch(parameters))
+
+
+def _prefetch(parameters: Mapping[str, str]) -> Order | None:
+    """What an unknown value asks for is not known: like an unknown parameter it changes nothing."""
+    if parameters.get("prefetch-on") != "connect":
+        return None
+    asked = parameters.get("prefetch-sort-by")
+    return Order.LAST_MESSAGE if asked == Order.LAST_MESSAGE else Order.UNREAD

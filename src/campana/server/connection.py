@@ -1,24 +1,31 @@
-"""One HTTP connection: uvicorn's protocol, with the bounds and the patience that it lacks.
+"""One HTTP/1.1 connection: requests parsed, bounded, and answered one after the other; or a WebSocket's handshake.
 
-A request has a time to arrive in, a largest head and a largest body; what is refused here gets the API's JSON like
-everything else, and is read on for a moment: closing at once would reset the connection, and the refusal with it.
-WebSocket handshakes leave from here to server/websocket.py.
+Only the parser is a library's (httptools): the rest of a general web server costs as much as all else that a send does
+(bench/README.md). A request has a time to arrive in, a largest head and a largest body; what is refused here gets the
+API's JSON like everything else, and is read on for a moment: closing at once would reset the connection, and the
+refusal with it. WebSocket handshakes leave from here to server/websocket.py.
 """
 
 import asyncio
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Final, NamedTuple, cast
 
 import httptools
-from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
-from uvicorn.server import ServerState
 
 from campana.errors import ApiError, BadRequest, NotFound, RequestTimeout, RequestTooLarge
 from campana.server import websocket
-from campana.server.asgi import Front, header_map
+from campana.server.front import Front
 from campana.server.websocket import Sockets, UpgradeRequired
 from campana.wire import codec
-from campana.wire.http import HttpRequest
+from campana.wire.http import HttpRequest, HttpResponse
+
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+STATUS_LINES: Final = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus if status >= 200
+}
 
 
 class HeadTooLarge(ApiError):
@@ -40,73 +47,133 @@ class Bounds:
     body_bytes_max: int = 1024 * 1024
 
 
-class Listener(ServerState):
+class Answering(NamedTuple):
+    """A request whose turn to be answered has come, or will."""
+
+    request: HttpRequest
+    keep_alive: bool
+
+
+@dataclass(slots=True)
+class Shared:
     """What the connections of one listener share; `none_left` is set while there is none."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.stopping = False
-        self.none_left = asyncio.Event()
-        self.none_left.set()
+    front: Front
+    sockets: Sockets | None
+    bounds: Bounds
+    keep_alive_s: float
+    over_tls: bool
+    date: bytes = b""
+    """The line of a head that says when it was sent."""
+    stopping: bool = False
+    connections: "set[Connection]" = field(default_factory=set)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    none_left: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Connection(HttpToolsProtocol):
+class Connection(asyncio.Protocol):
     """From the first byte to the last; made for each connection that the listener accepts."""
 
-    def __init__(
-        self, config: Config, listener: Listener, *, front: Front, sockets: Sockets | None, bounds: Bounds
-    ) -> None:
-        super().__init__(config=config, server_state=listener, app_state={})
-        self._listener = listener
-        self._front = front
-        self._sockets = sockets
-        self._bounds = bounds
-        self._receiving = False  # between the first byte of a request and its last
+    __slots__ = (
+        "_answering",
+        "_at_eof",
+        "_awaiting",
+        "_blocked",
+        "_body",
+        "_body_bytes",
+        "_continue_wanted",
+        "_deadline",
+        "_discarded",
+        "_end_timer",
+        "_head_bytes",
+        "_headers",
+        "_in_head",
+        "_last",
+        "_loop",
+        "_origin",
+        "_parser",
+        "_paused",
+        "_peer",
+        "_queue",
+        "_receiving",
+        "_refusal",
+        "_refused",
+        "_shared",
+        "_target",
+        "_timer",
+        "_upgrading",
+        "_wire_bytes",
+        "transport",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._loop = asyncio.get_running_loop()
+        self._parser = httptools.HttpRequestParser(self)
+        self._peer = ""
+        # The request coming in.
+        self._receiving = False  # between its first byte and its last
         self._in_head = False
-        self._wire_bytes = 0  # of the request coming in, before the chunk at hand
+        self._wire_bytes = 0  # before the chunk at hand
+        self._head_bytes = 0
         self._body_bytes = 0
-        self._websocket = False
+        self._target = b""
+        self._headers: dict[str, str] = {}
+        self._body: list[bytes] = []
+        self._continue_wanted = False
+        self._upgrading = False
         self._origin: str | None = None
+        # Those to be answered.
+        self._answering: asyncio.Task[None] | None = None
+        self._queue: deque[Answering] = deque()
+        self._paused = False  # nothing more is read until those are answered
+        self._blocked = False  # the client does not read
+        self._last = False  # no request may follow those that are here
+        self._at_eof = False
         self._refusal: ApiError | None = None  # the last answer of this connection
         self._refused = False  # it is written
         self._discarded = 0
-        self._at_eof = False
-        self._receive_timer: asyncio.TimerHandle | None = None
+        # One timer that runs on: whatever it waits for mostly comes in time, and only `_deadline` is moved.
+        self._awaiting = False  # a request, or the rest of one
+        self._deadline: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._end_timer: asyncio.TimerHandle | None = None
 
     # The transport's calls.
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._listener.none_left.clear()
-        if self._listener.stopping:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        self._peer = peer[0] if isinstance(peer, tuple) else ""
+        self._shared.connections.add(self)
+        self._shared.none_left.clear()
+        if self._shared.stopping:
             transport.close()
         else:
             self._await_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self._unset_keepalive_if_required()
-        self._cancel_receive_timer()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._cancel_end_timer()
+        self._queue.clear()
         self._left()
 
     def data_received(self, data: bytes) -> None:
-        if self._refusal is not None:
+        if self._refusal is not None or self._last:
             self._discarded += len(data)
-            if self._discarded > self._bounds.linger_bytes_max:
+            if self._discarded > self._shared.bounds.linger_bytes_max:
                 self.transport.abort()
             return
-        self._unset_keepalive_if_required()
         begun_before = self._receiving
         try:
-            self.parser.feed_data(data)
+            self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            if self._websocket:
+            if self._upgrading:
                 self._upgrade(data[upgrade.args[0] :])
-            else:  # to something else, such as h2c: answered as if not asked, and no request may follow
-                self.cycle.keep_alive = False
-                self._cancel_receive_timer()
             return
         except httptools.HttpParserError as error:
             cause = error.__context__  # what one of the callbacks below raised
@@ -115,97 +182,185 @@ class Connection(HttpToolsProtocol):
         if self._receiving:
             self._bound(len(data) if begun_before else 0)
             self._await_request()
-        elif self.cycle is None or self.cycle.response_complete:
+            if self._continue_wanted and not self._in_head and not self._outstanding:
+                self._say_continue()
+        elif not self._outstanding:
             self._await_request()  # empty lines between requests
-        else:
-            self._cancel_receive_timer()
 
-    def eof_received(self) -> bool:  # type: ignore[override]
+    def eof_received(self) -> bool:
         """True keeps the sending half open: a client may end its own and still read the answer."""
         self._at_eof = True
         if self._receiving:
             self._refuse(BadRequest("The connection ended before the request was complete."))
-        outstanding = self.cycle is not None and not self.cycle.response_complete and not self.cycle.disconnected
-        if outstanding:
-            self.cycle.keep_alive = False
-        return outstanding and self.scheme == "http"  # asyncio has no half-closed TLS
+        return self._outstanding and not self._shared.over_tls  # asyncio has no half-closed TLS
 
     def pause_writing(self) -> None:
-        super().pause_writing()
-        self._end_after(self._bounds.send_timeout_s)
+        self._blocked = True
+        self._end_after(self._shared.bounds.send_timeout_s)
 
     def resume_writing(self) -> None:
-        super().resume_writing()
-        if self._refusal is None and not self.transport.is_closing():
+        self._blocked = False
+        if self.transport.is_closing():
+            return
+        if not self._refused:
             self._cancel_end_timer()
+        if self._answering is None:
+            self._go_on()
 
     # The parser's calls.
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
         self._receiving = self._in_head = True
-        self._wire_bytes = self._body_bytes = 0
-        self._websocket = False
+        self._wire_bytes = self._head_bytes = self._body_bytes = 0
+        self._target = b""
+        self._headers = {}
+        self._body = []
+        self._continue_wanted = self._upgrading = False
         self._origin = None
+
+    def on_url(self, url: bytes) -> None:
+        self._target += url
+        self._count_head(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count_head(len(name) + len(value))
+        if not self._in_head:
+            return  # a trailer after a chunked body: the request must not get it as its own
+        key, text = name.lower().decode("latin-1"), value.decode("latin-1")
+        headers = self._headers
+        headers[key] = f"{headers[key]},{text}" if key in headers else text  # as SigV4 signs repeated ones
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        head_bytes = len(self.url)
-        body_bytes = 0
-        for name, value in self.headers:
-            head_bytes += len(name) + len(value)
-            if name == b"content-length":
-                body_bytes = int(value)
-            elif name == b"origin":
-                self._origin = value.decode("latin-1")
-        self._check_head(head_bytes)
-        self._check_body(body_bytes)
-        self._websocket = self.parser.should_upgrade() and self._get_upgrade() == b"websocket"
-        super().on_headers_complete()
-        self.headers = []  # of the trailers after a chunked body: the request must not get them as its own
+        headers = self._headers
+        self._origin = headers.get("origin")
+        if (length := headers.get("content-length")) is not None:
+            self._check_body(int(length))
+        self._continue_wanted = (
+            headers.get("expect", "").lower() == "100-continue" and self._parser.get_http_version() == "1.1"
+        )
+        if self._parser.should_upgrade():
+            self._upgrading = headers.get("upgrade", "").lower() == "websocket"
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
         self._check_body(self._body_bytes)
-        super().on_body(body)
+        self._body.append(body)
 
     def on_message_complete(self) -> None:
-        super().on_message_complete()
-        self._receiving = False
+        self._receiving = self._awaiting = False
+        if self._upgrading:
+            return
+        parser = self._parser
+        raw_path, raw_query = _split(self._target)
+        request = HttpRequest(
+            parser.get_method().decode(), raw_path, raw_query, self._headers, b"".join(self._body), self._peer
+        )
+        # An upgrade to something else, such as h2c, is answered as if not asked, and no request may follow.
+        self._last = parser.should_upgrade()
+        keep_alive = not self._last and parser.should_keep_alive() and parser.get_http_version() != "1.0"
+        if self._outstanding:
+            self._queue.append(Answering(request, keep_alive))
+            self._paused = True
+            self.transport.pause_reading()
+        else:
+            self._deadline = None
+            self._begin(Answering(request, keep_alive))
 
-    # uvicorn's calls.
+    # Answers.
 
-    def _should_upgrade(self) -> bool:
-        return self._websocket
+    @property
+    def _outstanding(self) -> bool:
+        """Whether an answer is still to be written."""
+        return self._answering is not None or bool(self._queue)
 
-    def on_response_complete(self) -> None:
-        more = bool(self.pipeline)
-        super().on_response_complete()
+    def _begin(self, answering: Answering) -> None:
+        task = self._answering = self._loop.create_task(self._answer(answering))
+        self._shared.tasks.add(task)
+        task.add_done_callback(self._shared.tasks.discard)
+
+    async def _answer(self, answering: Answering) -> None:
+        request, keep_alive = answering
+        request_id = self._shared.front.ids.uuid()
+        response = await self._shared.front.answer(request, request_id)
+        self._answering = None
         if self.transport.is_closing():
-            self._flush_in_time()
-        elif self._refusal is not None and not more:
+            return
+        if not self._queue and self._refusal is None and (self._at_eof or self._shared.stopping):
+            keep_alive = False
+        self._write(
+            response,
+            request_id,
+            request.headers.get("origin"),
+            more=() if keep_alive else _CLOSE,
+            without_body=request.method == "HEAD",
+        )
+        if keep_alive:
+            self._go_on()
+        else:
+            self._close()
+
+    def _go_on(self) -> None:
+        """After an answer: the next request, the refusal, or patience."""
+        if self._blocked:
+            return
+        if self._queue:
+            self._begin(self._queue.popleft())
+        elif self._refusal is not None:
             self._answer_refusal()
+        else:
+            self._resume_reading()
+            if self._receiving:
+                if self._continue_wanted and not self._in_head:
+                    self._say_continue()
+            else:
+                self._awaiting = False
+                self._set_deadline(self._shared.keep_alive_s)
 
-    def timeout_keep_alive_handler(self) -> None:
-        self.transport.close()
-        self._flush_in_time()
+    def _resume_reading(self) -> None:
+        if self._paused:
+            self._paused = False
+            self.transport.resume_reading()
 
-    def shutdown(self) -> None:
-        """End now, or with the answer that is under way."""
-        super().shutdown()
-        if self.transport.is_closing():
-            unread = self.transport.get_write_buffer_size()
-            self._end_after(self._bounds.send_timeout_s if unread else self._bounds.goodbye_s)
+    def _say_continue(self) -> None:
+        self._continue_wanted = False
+        if self._body_bytes == 0:
+            self.transport.write(CONTINUE)
+
+    def _write(
+        self,
+        response: HttpResponse,
+        request_id: str,
+        origin: str | None,
+        *,
+        more: Iterable[tuple[bytes, bytes]] = (),
+        without_body: bool = False,
+    ) -> None:
+        """Head and body in one piece."""
+        body = response.body
+        pieces = [STATUS_LINES[response.status], self._shared.date, b"x-amzn-requestid: ", request_id.encode(), b"\r\n"]
+        for name, value in (*self._shared.front.cors.headers(origin), *response.headers, *more):
+            pieces += (name, b": ", value, b"\r\n")
+        if response.status != 204:
+            pieces.append(b"content-length: %d\r\n" % len(body))
+        pieces.append(b"\r\n")
+        if not without_body:
+            pieces.append(body)
+        self.transport.write(b"".join(pieces))
 
     # Bounds.
 
+    def _count_head(self, size: int) -> None:
+        self._head_bytes += size
+        self._check_head(self._head_bytes)
+
     def _check_head(self, size: int) -> None:
-        if size > self._bounds.head_bytes_max:
-            raise HeadTooLarge(f"The request's headers may hold at most {self._bounds.head_bytes_max} bytes.")
+        if size > self._shared.bounds.head_bytes_max:
+            raise HeadTooLarge(f"The request's headers may hold at most {self._shared.bounds.head_bytes_max} bytes.")
 
     def _check_body(self, size: int) -> None:
-        if size > self._bounds.body_bytes_max:
-            raise RequestTooLarge(f"The request's body may hold at most {self._bounds.body_bytes_max} bytes.")
+        if size > self._shared.bounds.body_bytes_max:
+            raise RequestTooLarge(f"The request's body may hold at most {self._shared.bounds.body_bytes_max} bytes.")
 
     def _bound(self, size: int) -> None:
         """Bound what the parser keeps to itself: a header without end, a chunk's extensions, trailers."""
@@ -214,125 +369,137 @@ class Connection(HttpToolsProtocol):
             if self._in_head:
                 self._check_head(self._wire_bytes)
             else:
-                self._check_body(self._wire_bytes // 2 - self._bounds.head_bytes_max)
+                self._check_body(self._wire_bytes // 2 - self._shared.bounds.head_bytes_max)
         except ApiError as error:
             self._refuse(error)
 
     def _await_request(self) -> None:
-        if self._receive_timer is None and self._refusal is None:
-            self._receive_timer = self.loop.call_later(self._bounds.request_timeout_s, self._too_late)
+        if not self._awaiting and self._refusal is None:
+            self._awaiting = True
+            self._set_deadline(self._shared.bounds.request_timeout_s)
 
-    def _too_late(self) -> None:
-        self._receive_timer = None
-        if self._receiving:
-            self._refuse(RequestTimeout(f"The request took longer than {self._bounds.request_timeout_s} s to arrive."))
+    def _set_deadline(self, seconds: float) -> None:
+        deadline = self._deadline = self._loop.time() + seconds
+        if self._timer is not None and self._timer.when() > deadline:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._timer = self._loop.call_at(deadline, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if self._deadline is None or self._refusal is not None:
+            return
+        if self._deadline > self._loop.time():
+            self._timer = self._loop.call_at(self._deadline, self._on_timer)
+        elif self._receiving:
+            seconds = self._shared.bounds.request_timeout_s
+            self._refuse(RequestTimeout(f"The request took longer than {seconds} s to arrive."))
         else:
-            self.transport.close()
+            self._close()
 
     # Refusals.
 
     def _refuse(self, error: ApiError) -> None:
         """Answer `error` when its turn comes, execute nothing more, and end."""
         self._refusal = error
-        self._cancel_receive_timer()
-        self._unset_keepalive_if_required()
-        cycle = self.cycle
-        outstanding = cycle is not None and not cycle.response_complete
-        if outstanding and self._receiving and cycle.more_body and not self._in_head:
-            # The request that is being refused: its handler waits for the rest of the body.
-            if self.pipeline and self.pipeline[0][0] is cycle:
-                self.pipeline.popleft()  # not begun: an earlier one is being answered
-            else:
-                cycle.disconnected = True
-                cycle.message_event.set()
-                outstanding = False
         self._receiving = False
-        self.flow.resume_reading()
-        if not outstanding:
+        self._body = []
+        self._resume_reading()
+        if not self._outstanding:
             self._answer_refusal()
 
     def _answer_refusal(self) -> None:
         assert self._refusal is not None
-        self._unset_keepalive_if_required()
         if self._refused or self.transport.is_closing():
             return
         self._refused = True
-        response = codec.refuse(self._refusal)
-        lines = [STATUS_LINE[response.status]]
-        for name, value in (
-            *self._listener.default_headers,
-            (b"x-amzn-requestid", self._front.ids.uuid().encode()),
-            *self._front.cors.headers(self._origin),
-            *response.headers,
-            *_refusal_headers(self._refusal),
-            (b"content-length", b"%d" % len(response.body)),
-            (b"connection", b"close"),
-        ):
-            lines += [name, b": ", value, b"\r\n"]
-        lines += [b"\r\n", response.body]
-        self.transport.write(b"".join(lines))
+        more = (*_refusal_headers(self._refusal), *_CLOSE)
+        self._write(codec.refuse(self._refusal), self._shared.front.ids.uuid(), self._origin, more=more)
         if self._at_eof:
-            self.transport.close()
-            self._flush_in_time()
+            self._close()
         else:
             if self.transport.can_write_eof():
                 self.transport.write_eof()
-            self._end_after(self._bounds.linger_s)
+            self._end_after(self._shared.bounds.linger_s)
 
     # Ends.
 
+    def shutdown(self) -> None:
+        """End now, or with the answers that are under way."""
+        if self._outstanding or (self._receiving and not self._in_head) or self._refusal is not None:
+            return
+        self.transport.close()
+        unread = self.transport.get_write_buffer_size()
+        self._end_after(self._shared.bounds.send_timeout_s if unread else self._shared.bounds.goodbye_s)
+
     def _upgrade(self, rest: bytes) -> None:
         """Make the connection a WebSocket; `rest` came after the handshake, in one piece with it."""
-        target = self.url.decode("latin-1")
-        raw_path, _, raw_query = target.partition("?")
-        if self._sockets is None or raw_path != websocket.PATH:
-            self._refuse(NotFound("There is no WebSocket here."))
-            return
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._refuse(BadRequest("A WebSocket handshake cannot follow a request that is not answered."))
-            return
-        headers = self.scope["headers"]
+        sockets = self._shared.sockets
         try:
-            accepted = self._sockets.handshake(self.scope["method"], headers)
+            raw_path, raw_query = _split(self._target)
+            if sockets is None or raw_path != websocket.PATH:
+                raise NotFound("There is no WebSocket here.")
+            if self._outstanding:
+                raise BadRequest("A WebSocket handshake cannot follow a request that is not answered.")
+            method = self._parser.get_method().decode()
+            accepted = sockets.handshake(method, self._headers)
         except ApiError as error:
             self._refuse(error)
             return
         transport = self.transport
-        self._cancel_receive_timer()
-        self.flow.resume_reading()
-        self.connections.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._resume_reading()
         self._left()
-        transport.write(accepted[:-2] + b"x-amzn-requestid: " + self._front.ids.uuid().encode() + b"\r\n\r\n")
-        peer = (self.scope.get("client") or ("",))[0]
-        request = HttpRequest(self.scope["method"], raw_path, raw_query, header_map(headers), b"", peer)
-        socket = self._sockets.open(transport, request)
+        transport.write(accepted[:-2] + b"x-amzn-requestid: " + self._shared.front.ids.uuid().encode() + b"\r\n\r\n")
+        socket = sockets.open(transport, HttpRequest(method, raw_path, raw_query, self._headers, b"", self._peer))
         if rest:
             socket.data_received(rest)
         # The parser and this object hold each other: free both now, a socket lives for hours.
-        self.parser = self.scope = self.headers = None  # type: ignore[assignment]
+        del self._parser
 
     def _left(self) -> None:
-        if not self.connections:
-            self._listener.none_left.set()
+        self._shared.connections.discard(self)
+        if not self._shared.connections:
+            self._shared.none_left.set()
 
-    def _flush_in_time(self) -> None:
+    def _close(self) -> None:
         """A closed transport waits for its client to read; not for ever."""
+        self.transport.close()
         if self.transport.get_write_buffer_size():
-            self._end_after(self._bounds.send_timeout_s)
+            self._end_after(self._shared.bounds.send_timeout_s)
 
     def _end_after(self, seconds: float) -> None:
         if self._end_timer is None:
-            self._end_timer = self.loop.call_later(seconds, self.transport.abort)
+            self._end_timer = self._loop.call_later(seconds, self.transport.abort)
 
     def _cancel_end_timer(self) -> None:
         if self._end_timer is not None:
             self._end_timer.cancel()
             self._end_timer = None
 
-    def _cancel_receive_timer(self) -> None:
-        if self._receive_timer is not None:
-            self._receive_timer.cancel()
-            self._receive_timer = None
+
+_CLOSE: Final = ((b"connection", b"close"),)
+
+
+def _split(target: bytes) -> tuple[str, str]:
+    """The path and the query of a request's target, as they came. Raises BadRequest."""
+    if not target.startswith(b"/") or b"#" in target:
+        if target == b"*":
+            return "*", ""
+        try:
+            url = httptools.parse_url(target)  # that of a proxy's client: with scheme and host before the path
+        except httptools.HttpParserInvalidURLError:
+            raise BadRequest("The request's target is not valid.") from None
+        if not url.schema:
+            raise BadRequest("The request's target is not valid.")
+        target = (url.path or b"/") + (b"?" + url.query if url.query else b"")
+    if not target.isascii():
+        raise BadRequest("The request's target must be ASCII.")
+    raw_path, _, raw_query = target.decode("ascii").partition("?")
+    return raw_path, raw_query
 
 
 def _refusal_headers(error: ApiError) -> tuple[tuple[bytes, bytes], ...]:

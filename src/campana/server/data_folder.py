@@ -87,8 +87,9 @@ def function_credentials(folder: Path, ids: Ids) -> KeyPair:
     return _kept(folder / FUNCTION_CREDENTIALS_FILE, "CAMPFN", ids)
 
 
-def secrets_key(folder: Path, environment: Mapping[str, str], ids: Ids) -> bytes:
-    """The key that seals stored secrets and session tokens: of the environment, else the folder's, made if missing.
+def secrets_key(folder: Path, environment: Mapping[str, str], ids: Ids, *, make: bool = True) -> bytes:
+    """The key that seals stored secrets and session tokens: of the environment, else the folder's, which is made if it
+    is missing and `make`.
 
     Without it the access keys in the database are lost. Raises `SettingsError`, `DataFolderError`.
     """
@@ -100,7 +101,7 @@ def secrets_key(folder: Path, environment: Mapping[str, str], ids: Ids) -> bytes
     file = folder / SECRETS_KEY_FILE
     try:
         with suppress(FileExistsError):
-            if not file.exists():
+            if make and not file.exists():
                 write_private(file, ids.token(64).encode() + b"\n", replace=False)
         content = file.read_bytes().strip()
     except OSError as error:

@@ -1,163 +1,54 @@
-"""The listener: sockets bound, TLS, connections accepted, and a stop in which nobody is cut off.
+"""What every request goes through before the API, and what every answer gets: health, preflights, ids, CORS.
 
-uvicorn's protocol does the HTTP (server/connection.py); its server, with its signals and its polling, is not used.
+How a request arrives, and how long and large it may be, is the connection's business (server/connection.py).
 """
 
 import asyncio
-import socket
-import ssl
-from email.utils import formatdate
-from pathlib import Path
-
-from uvicorn.config import Config
+from collections.abc import Awaitable, Callable
 
 from campana import log
-from campana.clock import Clock
-from campana.server.asgi import Front
-from campana.server.connection import Bounds, Connection, Listener
-from campana.server.websocket import Sockets
+from campana.clock import Ids
+from campana.errors import MethodNotAllowed, ServiceFailure, ServiceUnavailable
+from campana.server.cors import Cors
+from campana.wire import codec
+from campana.wire.http import HttpRequest, HttpResponse
 
-BACKLOG = 2048
-TLS_SHUTDOWN_TIMEOUT_S = 5
-DEFAULT_BOUNDS = Bounds()
+Handle = Callable[[HttpRequest, str], Awaitable[HttpResponse]]  # the request and its id, for logs and failures
 
-
-def tls_context(cert: Path, key: Path) -> ssl.SSLContext:
-    """TLS 1.2 and up with this certificate chain and key (PEM files). Raises `ssl.SSLError`, `OSError`."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    context.load_cert_chain(cert, key)
-    return context
+ALIVE = HttpResponse(200, ((b"content-type", b"text/plain"), (b"cache-control", b"no-store")), b"ok\n")
+HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
 
 
-class HttpFront:
-    """Serves `app`, and `sockets` at /connect, on every address that `host` stands for.
+class Front:
+    """Answers every request, by `handle` if it is neither a preflight nor about health.
 
-    To stop: `await stop(grace_s)`, then `await sockets.close_all()`; the app's `ready` should say no before.
+    `ready` says whether /readyz is to answer 200. An exception of `handle` becomes 500 with the request's id,
+    its cancellation (the end of a shutdown's grace) 503.
     """
 
-    def __init__(
-        self,
-        app: Front,
-        sockets: Sockets | None,
-        *,
-        clock: Clock,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        tls: ssl.SSLContext | None = None,
-        keep_alive_s: float = 75,
-        bounds: Bounds = DEFAULT_BOUNDS,
-    ) -> None:
-        self._app = app
-        self._sockets = sockets
-        self._clock = clock
-        self._host = host
-        self._port = port
-        self._tls = tls
-        self._bounds = bounds
-        self._listener = Listener()
-        self._servers: list[asyncio.Server] = []
-        self._date_timer: asyncio.TimerHandle | None = None
-        self._config = Config(
-            app,
-            interface="asgi3",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=keep_alive_s,  # type: ignore[arg-type]  # it goes into call_later
-        )
-        self._config.load()
+    def __init__(self, handle: Handle, *, ids: Ids, cors: Cors, ready: Callable[[], bool]) -> None:
+        self.ids = ids
+        self.cors = cors
+        self._handle = handle
+        self._ready = ready
 
-    @property
-    def port(self) -> int:
-        """The port listened on, known after `start`."""
-        return self._port
-
-    @property
-    def url(self) -> str:
-        """Scheme, host and port, without a slash at the end."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"{'http' if self._tls is None else 'https'}://{host}:{self._port}"
-
-    async def start(self) -> None:
-        """Bind and accept. Raises `OSError` if an address is taken or not this machine's."""
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
-        bound: list[socket.socket] = []
+    async def answer(self, request: HttpRequest, request_id: str) -> HttpResponse:
+        """The answer, whatever happens."""
         try:
-            for family, address in addresses:
-                listening = socket.create_server(
-                    (address[0], self._port),
-                    family=family,
-                    backlog=BACKLOG,
-                    # "::" alone is meant to be all addresses, IPv4 too.
-                    dualstack_ipv6=family == socket.AF_INET6 and len(addresses) == 1 and address[0] == "::",
-                )
-                bound.append(listening)
-                # Connections inherit it. asyncio sets it itself only on sockets whose protocol is spelled out; without
-                # it the second piece of an answer waits 40 ms for the client to acknowledge the first.
-                listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._port = listening.getsockname()[1]  # a free one, if 0 was asked for: the same for all
-        except BaseException:
-            for listening in bound:
-                listening.close()
-            raise
-        self._set_date()
-        for listening in bound:
-            server = await loop.create_server(
-                self._connection,
-                sock=listening,
-                backlog=BACKLOG,
-                ssl=self._tls,
-                ssl_handshake_timeout=None if self._tls is None else self._bounds.request_timeout_s,
-                ssl_shutdown_timeout=None if self._tls is None else TLS_SHUTDOWN_TIMEOUT_S,
-            )
-            self._servers.append(server)
+            if request.method == "OPTIONS":
+                return self.cors.preflight(request.headers)
+            if request.raw_path in HEALTH_PATHS:
+                return self._health(request)
+            return await self._handle(request, request_id)
+        except asyncio.CancelledError:
+            return codec.refuse(ServiceUnavailable("The server is shutting down. Try again."))
+        except Exception:
+            log.exception("request.failed", request=request_id)
+            return codec.refuse(ServiceFailure(f"The request failed inside the server. Its id is {request_id}."))
 
-    async def stop(self, grace_s: float) -> None:
-        """Stop listening, let requests in progress finish within `grace_s`, then answer the rest with 503.
-
-        WebSockets stay open: they are closed by `Sockets.close_all`.
-        """
-        self._listener.stopping = True
-        for server in self._servers:
-            server.close()
-        for connection in list(self._listener.connections):
-            connection.shutdown()
-        try:
-            async with asyncio.timeout(grace_s):
-                await self._listener.none_left.wait()
-        except TimeoutError:
-            await self._cut_off()
-        if self._date_timer is not None:
-            self._date_timer.cancel()
-
-    async def _cut_off(self) -> None:
-        tasks = set(self._listener.tasks)
-        log.warning("front.cut_off", requests=len(tasks), connections=len(self._listener.connections))
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=self._bounds.linger_s)
-        for connection in list(self._listener.connections):
-            connection.transport.close()
-        try:
-            async with asyncio.timeout(self._bounds.linger_s):
-                await self._listener.none_left.wait()
-        except TimeoutError:
-            for connection in list(self._listener.connections):
-                connection.transport.abort()
-
-    def _connection(self) -> Connection:
-        return Connection(self._config, self._listener, front=self._app, sockets=self._sockets, bounds=self._bounds)
-
-    def _set_date(self) -> None:
-        """The `date` of every answer, renewed each second."""
-        date = formatdate(self._clock.now() / 1000, usegmt=True)
-        self._listener.default_headers = [(b"date", date.encode())]
-        self._date_timer = asyncio.get_running_loop().call_later(1, self._set_date)
+    def _health(self, request: HttpRequest) -> HttpResponse:
+        if request.method not in ("GET", "HEAD"):
+            return codec.refuse(MethodNotAllowed("Health is asked for with GET or HEAD."))
+        if request.raw_path == "/readyz" and not self._ready():
+            return codec.refuse(ServiceUnavailable("The server is not ready."))
+        return ALIVE

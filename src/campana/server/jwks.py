@@ -3,18 +3,18 @@
 import asyncio
 import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-import jwt
-
 from campana import log
 from campana.auth import web_identity
+from campana.auth.web_identity import SigningKey
 from campana.clock import Clock
 from campana.settings import HttpEndpoint
 
 KEPT_MS: Final = 3_600_000
+KEPT_UNREACHABLE_MS: Final = 86_400_000  # while the provider does not answer
 AGAIN_AFTER_MS: Final = 10_000  # a token with an invented key id must not make us ask the provider each time
 TIMEOUT_S: Final = 5
 BYTES_MAX: Final = 1_048_576
@@ -26,8 +26,10 @@ class Unreachable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    keys: Sequence[jwt.PyJWK]
+    keys: Sequence[SigningKey]
+    found_at: int
     asked_at: int
+    """Later, if the provider was asked again and did not answer."""
 
 
 class Jwks:
@@ -36,32 +38,36 @@ class Jwks:
     def __init__(self, source: HttpEndpoint | Path, clock: Clock) -> None:
         self._source = source
         self._clock = clock
-        self._found: _Found | None = None
+        self._found = _Found((), -KEPT_UNREACHABLE_MS, -KEPT_UNREACHABLE_MS)
         self._asking = asyncio.Lock()
         if isinstance(source, HttpEndpoint):  # a fifth of a second, better spent now than while sessions wait
             importlib.import_module("aiohttp")
 
-    async def key(self, key_id: str | None) -> jwt.PyJWK | None:
+    async def key(self, key_id: str | None) -> SigningKey | None:
         """The key of that id; None: the provider has none. Raises `Unreachable`."""
+        if (key := self._fresh(key_id)) is not None:
+            return key  # without the lock: a slow provider holds up only those whose keys it has to be asked for
         async with self._asking:
+            if (key := self._fresh(key_id)) is not None:
+                return key
             found, now = self._found, self._clock.now()
-            key = None if found is None else web_identity.choose(found.keys, key_id)
-            age = KEPT_MS if found is None else now - found.asked_at
-            if age >= (AGAIN_AFTER_MS if key is None else KEPT_MS):
-                found = self._found = _Found(await self._ask(found), now)
-                key = web_identity.choose(found.keys, key_id)
-            return key
+            if not 0 <= now - found.asked_at < AGAIN_AFTER_MS:  # also after the clock was put back
+                found = self._found = await self._ask(found, now)
+            if not 0 <= now - found.found_at < KEPT_UNREACHABLE_MS:
+                raise Unreachable
+            return web_identity.choose(found.keys, key_id)
 
-    async def _ask(self, found: _Found | None) -> Sequence[jwt.PyJWK]:
-        """The provider's keys; those it had, while it cannot be asked."""
+    def _fresh(self, key_id: str | None) -> SigningKey | None:
+        found = self._found
+        return web_identity.choose(found.keys, key_id) if 0 <= self._clock.now() - found.found_at < KEPT_MS else None
+
+    async def _ask(self, found: _Found, now: int) -> _Found:
+        """The provider's keys; those it had, while it does not answer."""
         try:
-            return jwt.PyJWKSet.from_json(await self._text()).keys
-        except (Unreachable, jwt.PyJWTError, ValueError, AttributeError, TypeError, RecursionError) as error:
+            return _Found(web_identity.signing_keys(await self._text()), now, now)
+        except (Unreachable, ValueError, RecursionError) as error:
             log.warning("keys_of_provider.unreachable", source=str(self._source), error=type(error).__name__)
-            if found is None:
-                self._found = _Found((), self._clock.now())  # the next ones do not wait as long to hear the same
-                raise Unreachable from None
-            return found.keys
+            return replace(found, asked_at=now)
 
     async def _text(self) -> str:
         if isinstance(self._source, Path):

@@ -20,6 +20,7 @@ from campana.wire.http import HttpRequest, HttpResponse
 VERSION: Final = "2011-06-15"
 NAMESPACE: Final = f"https://sts.amazonaws.com/doc/{VERSION}/"
 FIELDS_MAX: Final = 500
+FORM: Final = "application/x-www-form-urlencoded"
 
 # What this protocol calls the refusals of the first gate.
 _CODES: Final = {
@@ -32,10 +33,12 @@ _CODES: Final = {
 
 
 def is_for_sts(request: HttpRequest) -> bool:
-    """Whether the request is in the Query protocol: no other operation has this path."""
-    return request.raw_path == "/" and (
-        request.method == "POST" or (request.method == "GET" and "Action=" in request.raw_query)
-    )
+    """Whether the request is in the Query protocol: a form on the path `/`, or `Action` in its query."""
+    if request.raw_path != "/":
+        return False
+    if request.method == "POST":
+        return request.headers.get("content-type", "").partition(";")[0].strip().lower() == FORM
+    return request.method == "GET" and "Action=" in request.raw_query
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ after the handshake. The URL of a handshake holds a signature and is never logge
 import asyncio
 import logging
 import struct
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from websockets.datastructures import Headers
@@ -35,7 +35,7 @@ TRY_AGAIN_LATER = 1013
 REASON_BYTES_MAX = 123  # RFC 6455 §5.5: a control frame holds 125, two of which are the code
 PING_FRAME = b"\x89\x00"
 WHEEL_SLOTS = 32
-HANDSHAKE_HEADERS = frozenset({b"connection", b"upgrade", b"sec-websocket-key", b"sec-websocket-version", b"origin"})
+HANDSHAKE_HEADERS = ("connection", "upgrade", "sec-websocket-key", "sec-websocket-version", "origin")
 
 # A level of its own: at DEBUG the core would write URLs and contents.
 _core_log = logging.getLogger("campana.websocket.core")
@@ -85,6 +85,7 @@ class Socket(asyncio.Protocol):
         "_ended",
         "_frames",
         "_missed",
+        "_resumed",
         "_slot",
         "_sockets",
         "_stalled",
@@ -99,6 +100,7 @@ class Socket(asyncio.Protocol):
         self._missed = 0  # pings without an answer
         self._stalled = False  # the transport's buffer is above its high-water mark
         self._frames = 0  # written since then
+        self._resumed: asyncio.Event | None = None  # for those who wait for it to be below
         self._ended = False  # closing or closed: nothing more is written
         self._close_timer: asyncio.TimerHandle | None = None
         self._closed_callback: Callable[[int], None] | None = None
@@ -137,6 +139,14 @@ class Socket(asyncio.Protocol):
         self._core.send_close(code, reason.encode()[:REASON_BYTES_MAX].decode(errors="ignore"))
         self._send_pending()
 
+    async def drained(self) -> bool:
+        """Wait until the peer has read most of what was written; False if the connection ends before."""
+        while self._stalled and not self._ended:
+            if self._resumed is None:
+                self._resumed = asyncio.Event()
+            await self._resumed.wait()
+        return not self._ended
+
     def when_closed(self, callback: Callable[[int], None]) -> None:
         """Call back with the close code, once, when the connection is gone; at once if it is gone already."""
         if self._slot is None:
@@ -161,9 +171,11 @@ class Socket(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._stalled = False
+        self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended = True
+        self._wake()
         if self._close_timer is not None:
             self._close_timer.cancel()
         self._core.parser.close()  # the generator and the core hold each other: free them now, not at the next gc
@@ -204,6 +216,11 @@ class Socket(asyncio.Protocol):
         elif finished:
             self._transport.close()
 
+    def _wake(self) -> None:
+        if self._resumed is not None:
+            self._resumed.set()
+            self._resumed = None
+
     def _count_waiting(self, number: int) -> None:
         self._frames += number
         bounds = self._sockets.bounds
@@ -241,7 +258,7 @@ class Sockets:
     def __len__(self) -> int:
         return self._count
 
-    def handshake(self, method: str, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    def handshake(self, method: str, headers: Mapping[str, str]) -> bytes:
         """The bytes that complete the upgrade. Raises an `ApiError` for a handshake that is none.
 
         Whoever it is gets in: browsers cannot see why a handshake failed (spec/realtime.md §2).
@@ -250,13 +267,12 @@ class Sockets:
             raise MethodNotAllowed("A WebSocket is opened with GET.")
         fields = Headers()
         try:
-            for name, value in headers:
-                if name in HANDSHAKE_HEADERS:
-                    fields[name.decode("latin-1")] = value.decode("latin-1")
+            for name in HANDSHAKE_HEADERS:
+                if name in headers:
+                    fields[name] = headers[name]
         except InvalidHeaderValue:
             raise BadRequest("The WebSocket handshake is not valid.") from None
-        versions = fields.get_all("sec-websocket-version")
-        if versions and versions != ["13"]:
+        if headers.get("sec-websocket-version", "13") != "13":
             raise UpgradeRequired("This server speaks version 13 of the WebSocket protocol.")
         response = ServerProtocol(origins=self._origins, logger=_core_log).accept(Request(PATH, fields))
         match response.status_code:

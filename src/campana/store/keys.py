@@ -1,5 +1,7 @@
 """Rows of credentials: access keys and roles. Commands write them beside a running server."""
 
+from collections.abc import Sequence
+
 from campana.store.database import Row, Tx
 
 
@@ -30,6 +32,30 @@ class Role(Row, frozen=True):
 def find(tx: Tx, access_key_id: str) -> AccessKey | None:
     """The key, unless it is revoked."""
     return tx.one(AccessKey, "SELECT * FROM access_keys WHERE id = :id AND revoked_at IS NULL", id=access_key_id)
+
+
+class _Id(Row, frozen=True):
+    id: str
+
+
+class _RoleId(Row, frozen=True):
+    arn: str
+    id: str
+
+
+def valid(tx: Tx, access_key_ids: Sequence[str]) -> set[str]:
+    """Those of them that are not revoked."""
+    if not access_key_ids:
+        return set()
+    sql = "SELECT id FROM access_keys WHERE id IN (:ids) AND revoked_at IS NULL"
+    return {row.id for row in tx.all(_Id, sql, ids=access_key_ids)}
+
+
+def role_ids(tx: Tx, arns: Sequence[str]) -> dict[str, str]:
+    """The present ids of roles, by ARN."""
+    if not arns:
+        return {}
+    return {row.arn: row.id for row in tx.all(_RoleId, "SELECT arn, id FROM roles WHERE arn IN (:arns)", arns=arns)}
 
 
 def insert(tx: Tx, key: AccessKey) -> None:

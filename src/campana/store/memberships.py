@@ -1,5 +1,7 @@
 """Rows of memberships. `sub_channel_id` is '' outside elastic channels."""
 
+from collections.abc import Sequence
+
 from campana.store.channels import Channel
 from campana.store.database import Page, Position, Row, Tx
 
@@ -83,10 +85,11 @@ def set_preferences(tx: Tx, channel_arn: str, member_arn: str, preferences: str 
 
 def of_member(tx: Tx, channel_arn: str, member_arn: str) -> list[Membership]:
     """All memberships of one member: several for a moderator of an elastic channel, the oldest first."""
+    # The plus keeps SQLite from walking all memberships of the member in order to spare itself sorting these few.
     return tx.all(
         Membership,
         "SELECT * FROM memberships WHERE channel_arn = :channel AND member_arn = :member"
-        " ORDER BY created_at, sub_channel_id",
+        " ORDER BY +created_at, sub_channel_id",
         channel=channel_arn,
         member=member_arn,
     )
@@ -101,15 +104,15 @@ def delete(tx: Tx, channel_arn: str, member_arn: str, sub_channel_id: str = "") 
     )
 
 
-def move(tx: Tx, membership: Membership, sub_channel_id: str, at: int) -> None:
-    """To another sub-channel."""
+def move(tx: Tx, channel_arn: str, member_arns: Sequence[str], sub_channel_id: str, other_id: str, at: int) -> None:
+    """Of these members (not empty) the memberships of one sub-channel, to another."""
     tx.run(
-        "UPDATE memberships SET sub_channel_id = :to, updated_at = :at"
-        " WHERE channel_arn = :channel AND member_arn = :member AND sub_channel_id = :sub",
-        channel=membership.channel_arn,
-        member=membership.member_arn,
-        sub=membership.sub_channel_id,
-        to=sub_channel_id,
+        "UPDATE memberships SET sub_channel_id = :other, updated_at = :at"
+        " WHERE channel_arn = :channel AND member_arn IN (:members) AND sub_channel_id = :sub",
+        channel=channel_arn,
+        members=member_arns,
+        sub=sub_channel_id,
+        other=other_id,
         at=at,
     )
 
@@ -130,14 +133,15 @@ def newest_regular(tx: Tx, channel_arn: str, sub_channel_id: str, limit: int) ->
     )
 
 
-def of_sub_channel(tx: Tx, channel_arn: str, sub_channel_id: str) -> list[Membership]:
-    """All members of a sub-channel in the order of joining, moderators included."""
+def some_of_sub_channel(tx: Tx, channel_arn: str, sub_channel_id: str, limit: int) -> list[Membership]:
+    """Up to `limit` members of a sub-channel in the order of joining, moderators included."""
     return tx.all(
         Membership,
         "SELECT * FROM memberships WHERE channel_arn = :channel AND sub_channel_id = :sub AND type = 'DEFAULT'"
-        " ORDER BY created_at, member_arn",
+        " ORDER BY created_at, member_arn LIMIT :limit",
         channel=channel_arn,
         sub=sub_channel_id,
+        limit=limit,
     )
 
 
@@ -179,11 +183,59 @@ def page_of_user(tx: Tx, member_arn: str, after: Position | None, limit: int) ->
 
 def of_user_in(tx: Tx, member_arn: str, channel: Channel) -> MembershipOfUser | None:
     """Of a moderator's several in an elastic channel the oldest."""
+    # The plus: as in `of_member`.
     return tx.one(
         MembershipOfUser,
-        _OF_USER + " AND m.channel_arn = :channel ORDER BY m.created_at, m.sub_channel_id",
+        _OF_USER + " AND m.channel_arn = :channel ORDER BY +m.created_at, m.sub_channel_id",
         member=member_arn,
         channel=channel.arn,
+    )
+
+
+class Place(Row, frozen=True):
+    """Where somebody is a member: a channel, or a sub-channel of an elastic one."""
+
+    channel_arn: str
+    sub_channel_id: str
+
+
+def of_user_at(tx: Tx, member_arn: str, place: Place) -> MembershipOfUser | None:
+    return tx.one(
+        MembershipOfUser,
+        _OF_USER + " AND m.channel_arn = :channel AND m.sub_channel_id = :sub",
+        member=member_arn,
+        channel=place.channel_arn,
+        sub=place.sub_channel_id,
+    )
+
+
+# SQLite sorts these with room for no more than `limit` rows, and out of the way of the interpreter.
+
+
+def unread_first_of_user(tx: Tx, member_arn: str, limit: int) -> list[Place]:
+    """Where the last message is newer than what the user has read, if ever; then the others; each latest first."""
+    return tx.all(
+        Place,
+        f"""
+        SELECT channel_arn, sub_channel_id FROM ({_OF_USER}) AS of_user
+        ORDER BY last_message_at IS NOT NULL AND (read_marker_at IS NULL OR last_message_at > read_marker_at) DESC,
+            COALESCE(last_message_at, 0) DESC, channel_arn, sub_channel_id LIMIT :limit
+        """,
+        member=member_arn,
+        limit=limit,
+    )
+
+
+def latest_first_of_user(tx: Tx, member_arn: str, limit: int) -> list[Place]:
+    """By the time of the last message; last of all those without any."""
+    return tx.all(
+        Place,
+        f"""
+        SELECT channel_arn, sub_channel_id FROM ({_OF_USER}) AS of_user
+        ORDER BY COALESCE(last_message_at, 0) DESC, channel_arn, sub_channel_id LIMIT :limit
+        """,
+        member=member_arn,
+        limit=limit,
     )
 
 

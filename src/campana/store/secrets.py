@@ -8,3 +8,13 @@ def get_or_make(tx: Tx, name: str, fresh: str) -> str:
     tx.run("INSERT INTO secrets (name, value) VALUES (:name, :fresh) ON CONFLICT DO NOTHING", name=name, fresh=fresh)
     value: str = tx.scalar("SELECT value FROM secrets WHERE name = :name", name=name)
     return value
+
+
+def put(tx: Tx, name: str, value: str) -> None:
+    """Set, or replace."""
+    tx.run(
+        "INSERT INTO secrets (name, value) VALUES (:name, :value)"
+        " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        name=name,
+        value=value,
+    )

@@ -35,6 +35,8 @@ from campana.store.database import (
 OLDEST_SQLITE = (3, 35, 0)  # the first with RETURNING
 BATCH_CALLS_MAX = 128
 READER_THREADS = 4
+FOREIGN_WRITER_S = 10
+FOREIGN_WRITER_PAUSE_S = 0.01
 WAL_CHECKPOINT_BYTES = 4 * 1024 * 1024
 
 
@@ -135,8 +137,7 @@ class SqliteDatabase:
             raise CannotOpen(f"SQLite {sqlite3.sqlite_version} is too old: {needed} or later is needed.")
         self._path = path
         try:
-            self._writing = self._connect()
-            self._writing.execute("PRAGMA journal_mode = WAL").fetchone()
+            self._writing = self._connect_for_writing()
         except sqlite3.Error as error:
             raise CannotOpen(f"{path} can't be opened as a SQLite database: {error}.") from error
         self._local = threading.local()
@@ -163,6 +164,14 @@ class SqliteDatabase:
             connection.execute("PRAGMA query_only = ON")
         return connection
 
+    def _connect_for_writing(self) -> sqlite3.Connection:
+        connection = self._connect()
+        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise CannotOpen(f"{self._path} lies where SQLite can't use its write-ahead log.")
+        connection.execute("PRAGMA busy_timeout = 0")  # it is the event loop that would wait
+        return connection
+
     def listen(self, listener: Listener) -> None:
         self._listeners.append(listener)
 
@@ -186,7 +195,7 @@ class SqliteDatabase:
             finally:
                 if connection.in_transaction:
                     connection.execute("COMMIT")
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             raise _translated(error) from error
 
     async def peek(self, work: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -213,12 +222,21 @@ class SqliteDatabase:
 
         return asyncio.run(alone())
 
-    def _run_batch(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _run_batch(self, loop: asyncio.AbstractEventLoop, kept_out_s: float = 0.0) -> None:
+        """The calls that wait, in one transaction. While another process writes (a command, a backup), the loop goes
+        on and comes back in a while."""
+        kept_out = self._begin()
+        if kept_out is not None and _is_busy(kept_out) and kept_out_s < FOREIGN_WRITER_S:
+            later_s = kept_out_s + FOREIGN_WRITER_PAUSE_S
+            loop.call_later(FOREIGN_WRITER_PAUSE_S, self._run_batch, loop, later_s)
+            return
         batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_CALLS_MAX))]
+        if kept_out is not None:
+            self._refuse(loop, batch, kept_out)
+            return
         done: list[_Done] = []
         notices: list[object] = []
         try:
-            self._writing.execute("BEGIN IMMEDIATE")
             for waiting in batch:
                 done.append(self._run(waiting, notices))
         except Exception as error:
@@ -226,6 +244,13 @@ class SqliteDatabase:
             return
         committing = loop.run_in_executor(self._committer, self._writing.execute, "COMMIT")
         committing.add_done_callback(lambda commit: self._committed(loop, batch, done, notices, commit.exception()))
+
+    def _begin(self) -> sqlite3.Error | None:
+        try:
+            self._writing.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            return error
+        return None
 
     def _run(self, waiting: _Waiting, notices: list[object]) -> _Done:
         connection = self._writing
@@ -269,8 +294,13 @@ class SqliteDatabase:
 
     def _refuse(self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting], error: BaseException) -> None:
         """Some errors (a full disk, I/O) take the whole transaction with them: then nothing of the batch is kept."""
-        if self._writing.in_transaction:
-            self._writing.execute("ROLLBACK")
+        try:
+            if self._writing.in_transaction:
+                self._writing.execute("ROLLBACK")
+        except sqlite3.Error as failed:
+            log.error("store.rollback_failed", error=str(failed))
+            self._writing.close()  # which rolls back
+            self._writing = self._connect_for_writing()
         refusal = _translated(error)
         _answer([_Done(waiting.future, None, refusal) for waiting in batch])
         self._next_batch(loop)
@@ -332,6 +362,11 @@ def _answer(done: list[_Done]) -> None:
             future.set_result(result)
         else:
             future.set_exception(error)
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    """Whether another process holds the write lock."""
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _translated(error: BaseException) -> BaseException:

@@ -11,6 +11,8 @@ class SubChannel(Row, frozen=True):
     last_message_at: int | None
     balance_at: int | None
     """When to look whether it has become too small; None: no need. Set when a member leaves."""
+    ends_into: str | None
+    """Its members go to this sub-channel, a batch at a time, and then it is no more; None: it stays."""
 
 
 def find(tx: Tx, channel_arn: str, id: str) -> SubChannel | None:
@@ -41,8 +43,9 @@ def page(tx: Tx, channel_arn: str, after: Position | None, limit: int) -> Page[S
 
 def insert(tx: Tx, channel_arn: str, id: str, at: int) -> None:
     tx.run(
-        "INSERT INTO sub_channels (channel_arn, id, membership_count, created_at, last_message_at, balance_at)"
-        " VALUES (:channel, :id, 0, :at, NULL, NULL)",
+        "INSERT INTO sub_channels"
+        " (channel_arn, id, membership_count, created_at, last_message_at, balance_at, ends_into)"
+        " VALUES (:channel, :id, 0, :at, NULL, NULL, NULL)",
         channel=channel_arn,
         id=id,
         at=at,
@@ -84,6 +87,16 @@ def balanced(tx: Tx, channel_arn: str) -> None:
     tx.run(
         "UPDATE sub_channels SET balance_at = NULL WHERE channel_arn = :channel AND balance_at IS NOT NULL",
         channel=channel_arn,
+    )
+
+
+def end_into(tx: Tx, channel_arn: str, id: str, other_id: str | None) -> None:
+    """Its members are going to another one; None: it stays after all."""
+    tx.run(
+        "UPDATE sub_channels SET ends_into = :other WHERE channel_arn = :channel AND id = :id",
+        channel=channel_arn,
+        id=id,
+        other=other_id,
     )
 
 

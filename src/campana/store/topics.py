@@ -161,20 +161,21 @@ def following(tx: Tx, user_arn: str) -> list[tuple[str, int]]:
     rows = tx.all(
         Head,
         """
-        SELECT f.name, COALESCE(t.head, 0) FROM (
-            SELECT 'channel/' || m.channel_arn AS name
-            FROM memberships m JOIN channels c ON c.arn = m.channel_arn
-            WHERE m.member_arn = :user
-            UNION
-            SELECT 'channel/' || m.channel_arn || '/' || m.sub_channel_id AS name
-            FROM memberships m JOIN channels c ON c.arn = m.channel_arn
-            WHERE m.member_arn = :user AND m.sub_channel_id <> ''
-        ) f LEFT JOIN topics t ON t.name = f.name
+        SELECT 'channel/' || m.channel_arn AS name, COALESCE(t.head, 0)
+        FROM memberships m JOIN channels c ON c.arn = m.channel_arn
+        LEFT JOIN topics t ON t.name = 'channel/' || m.channel_arn
+        WHERE m.member_arn = :user
+        UNION ALL
+        SELECT 'channel/' || m.channel_arn || '/' || m.sub_channel_id AS name, COALESCE(t.head, 0)
+        FROM memberships m JOIN channels c ON c.arn = m.channel_arn
+        LEFT JOIN topics t ON t.name = 'channel/' || m.channel_arn || '/' || m.sub_channel_id
+        WHERE m.member_arn = :user AND m.sub_channel_id <> ''
         """,
         user=user_arn,
     )
     own = of_user(user_arn)
-    return [(own, head(tx, own)), *((row.name, row.head) for row in rows)]
+    # By name: a moderator may be in several sub-channels of one channel.
+    return [(own, head(tx, own)), *{row.name: row.head for row in rows}.items()]
 
 
 def forget(tx: Tx, before: int, limit: int) -> int:

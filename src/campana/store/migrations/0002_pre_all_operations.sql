@@ -22,6 +22,7 @@ CREATE INDEX channels_expiring ON channels (expires_at) WHERE expires_at IS NOT 
 -- preferences is the JSON of a ChannelMembershipPreferences.
 ALTER TABLE memberships ADD COLUMN preferences TEXT;
 
+-- ends_into is the sub-channel that the members of one that ends go to, a batch at a time.
 CREATE TABLE sub_channels (
     channel_arn TEXT NOT NULL,
     id TEXT NOT NULL,
@@ -29,9 +30,10 @@ CREATE TABLE sub_channels (
     created_at BIGINT NOT NULL,
     last_message_at BIGINT,
     balance_at BIGINT,
+    ends_into TEXT,
     PRIMARY KEY (channel_arn, id)
 );
-CREATE INDEX sub_channels_to_balance ON sub_channels (balance_at) WHERE balance_at IS NOT NULL;
+CREATE INDEX sub_channels_to_balance ON sub_channels (balance_at, channel_arn, id) WHERE balance_at IS NOT NULL;
 CREATE INDEX sub_channels_in_order ON sub_channels (channel_arn, created_at, id);
 
 CREATE TABLE tags (
