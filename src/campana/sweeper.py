@@ -24,12 +24,14 @@ from campana.store import (
     sub_channels,
     topics,
 )
-from campana.store.database import Database
+from campana.store.database import Database, Tx
 from campana.store.memberships import Membership
 from campana.unit_of_work import UnitOfWork, Units
 
 BATCH: Final = 200
 EXPIRED_BATCH: Final = 20
+LEFT_BATCH: Final = 50
+"""Channels that a deleted user leaves in one transaction: they are all locked until its end."""
 PAUSE_S: Final = 1.0
 PAUSE_IN_WORK_S: Final = 0.02
 FORBIDDEN: Final = 4003  # WebSocket close code (spec/realtime.md §3)
@@ -49,18 +51,23 @@ class Sweeper:
             worked = 0
             for step in STEPS:
                 try:
-                    worked += await self._db.write(self._units.run, step)
+                    worked += await self._db.write(_alone, self._units, step)
                 except Exception:  # a full disk passes; without this loop nothing would ever be cleaned up
                     log.exception("sweeper.failed", step=step.__name__)
             await self._clock.sleep(PAUSE_IN_WORK_S if worked else PAUSE_S)
 
     async def settle(self) -> None:
         """Run all steps until none finds anything. Raises what the database raises."""
-        while sum([await self._db.write(self._units.run, step) for step in STEPS]):
+        while sum([await self._db.write(_alone, self._units, step) for step in STEPS]):
             pass
 
 
-# Each step returns how many rows it worked on.
+def _alone(tx: Tx, units: Units, step: Callable[[UnitOfWork], int]) -> int:
+    """The step, unless another node is at it."""
+    return units.run(tx, step) if tx.try_lock(f"sweeper {step.__name__}") else 0
+
+
+# Each step returns how many rows it worked on. What calls write as well is locked, and then looked at again.
 
 
 def forget_old_journal(unit: UnitOfWork) -> int:
@@ -91,19 +98,24 @@ def continue_deletions(unit: UnitOfWork) -> int:
 
 def remove_expired_users(unit: UnitOfWork) -> int:
     """As DeleteAppInstanceUser would."""
-    rows = identities.expired(unit.tx, unit.now, EXPIRED_BATCH)
-    for row in rows:
-        users.delete(unit, row)
-        log.info("user.expired", arn=row.arn)
-    return len(rows)
+    found = identities.expired(unit.tx, unit.now, EXPIRED_BATCH)
+    unit.tx.lock(*(each.arn for each in found))
+    for each in found:
+        row = identities.find(unit.tx, each.arn)
+        if row is not None and row.expires_at == each.expires_at:
+            users.delete(unit, row)
+            log.info("user.expired", arn=row.arn)
+    return len(found)
 
 
 def remove_expired_channels(unit: UnitOfWork) -> int:
     """As DeleteChannel would. One that expires by its last message may have had one meanwhile."""
-    rows = channels.expiring(unit.tx, unit.now, EXPIRED_BATCH)
-    for row in rows:
-        assert row.expiration_days is not None
-        assert row.expiration_criterion is not None
+    found = channels.expiring(unit.tx, unit.now, EXPIRED_BATCH)
+    unit.tx.lock(*(each.arn for each in found))
+    for each in found:
+        row = channels.find(unit.tx, each.arn)
+        if row is None or row.expiration_days is None or row.expiration_criterion is None:
+            continue
         due = expiry(row.expiration_days, row.expiration_criterion, row.created_at, row.last_message_at)
         if due > unit.now:
             channels.set_expiration(
@@ -112,7 +124,7 @@ def remove_expired_channels(unit: UnitOfWork) -> int:
             continue
         delete_channel(unit, row)
         log.info("channel.expired", arn=row.arn)
-    return len(rows)
+    return len(found)
 
 
 def balance_sub_channels(unit: UnitOfWork) -> int:
@@ -120,6 +132,7 @@ def balance_sub_channels(unit: UnitOfWork) -> int:
     row = sub_channels.to_balance(unit.tx, unit.now)
     if row is None:
         return 0
+    unit.tx.lock(row.channel_arn)
     channel = channels.find(unit.tx, row.channel_arn)
     if channel is None:
         sub_channels.balanced(unit.tx, row.channel_arn)
@@ -168,8 +181,11 @@ def _remove_silently(unit: UnitOfWork, row: Membership) -> None:
 
 
 def _remove_some_of_identity(unit: UnitOfWork, identity_arn: str) -> int:
-    rows = memberships.some_of_user(unit.tx, identity_arn, BATCH)
+    rows = memberships.some_of_user(unit.tx, identity_arn, LEFT_BATCH)
+    unit.tx.lock(*(row.channel_arn for row in rows))
     for row in rows:
+        if memberships.find(unit.tx, row.channel_arn, row.member_arn, row.sub_channel_id) is None:
+            continue
         if channels.find(unit.tx, row.channel_arn) is None:
             _remove_silently(unit, row)
         else:
@@ -183,11 +199,13 @@ def _remove_some_of_identity(unit: UnitOfWork, identity_arn: str) -> int:
 
 def _remove_some_of_app_instance(unit: UnitOfWork, app_instance_arn: str) -> int:
     channel_arns = channels.some_of(unit.tx, app_instance_arn, BATCH)
+    unit.tx.lock(*channel_arns)
     for channel_arn in channel_arns:
         channels.delete(unit.tx, channel_arn)
         counts.forget(unit.tx, channel_arn)
         deletions.add(unit.tx, channel_arn, unit.now)
     identity_arns = identities.some_of(unit.tx, app_instance_arn, BATCH)
+    unit.tx.lock(*identity_arns)
     for identity_arn in identity_arns:
         identities.delete(unit.tx, identity_arn, unit.now)
         deletions.add(unit.tx, identity_arn, unit.now)

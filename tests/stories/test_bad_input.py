@@ -629,6 +629,7 @@ def _read_everything(world: World) -> None:
 # A store that cannot write
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(("fails", "mends"), [
     ("PRAGMA max_page_count = 1", "PRAGMA max_page_count = 1000000"),  # a full disk; 1: as large as it is now
     ("PRAGMA query_only = ON", "PRAGMA query_only = OFF"),  # a folder gone read-only

@@ -14,6 +14,7 @@ def take(call: Call, owner: str, what: str, number: int = 1) -> None:
 
 def check(call: Call, owner: str, what: str, number: int = 1) -> None:
     """Raise ResourceLimitExceeded if `take` would."""
+    call.tx.lock(owner)  # nobody else is to count meanwhile
     quota = limits.QUOTAS[what]
     if counts.of(call.tx, owner, what) + number > quota:
         raise ResourceLimitExceeded(f"The quota of {quota:,} {what} is used up.")

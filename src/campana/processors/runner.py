@@ -18,6 +18,7 @@ from campana.processors.invokers import Accepted, Answered, Failed, Outcome, Sto
 from campana.processors.targets import Targets
 from campana.store import executions
 from campana.store.database import Database, Tx
+from campana.store.executions import Execution
 from campana.unit_of_work import Units
 
 DUE_AT_ONCE = 100
@@ -123,21 +124,31 @@ class Runner:
                 return
             case Stopped():
                 return
-        await self._db.write(self._units.run, execution.report, invocation.execution_id, event)
+        await self._db.write(
+            self._units.run_on, invocation.channel_arn, execution.report, invocation.execution_id, event
+        )
 
     async def _take_answer(self, invocation: Invocation, value: object) -> None:
         """An answer that is none, or that the rules refuse, is the function's failure."""
         try:
             fields, deny = answer.parse(value, invocation.message_id)
             await self._db.write(
-                self._units.run, execution.answer, invocation.execution_id, invocation.callback_id, fields, deny
+                self._units.run_on,
+                invocation.channel_arn,
+                execution.answer,
+                invocation.execution_id,
+                invocation.callback_id,
+                fields,
+                deny,
             )
         except (answer.NotAnAnswer, ApiError) as error:
             if isinstance(error, Conflict | ServiceUnavailable):
                 raise
             self._show(invocation, f"its answer was refused: {error}", "")
             event = machine.FunctionFailed(invocation.callback_id, invocation.attempt)
-            await self._db.write(self._units.run, execution.report, invocation.execution_id, event)
+            await self._db.write(
+                self._units.run_on, invocation.channel_arn, execution.report, invocation.execution_id, event
+            )
 
     def _show(self, invocation: Invocation, reason: str, stack: str) -> None:
         log.error(
@@ -167,9 +178,9 @@ class Runner:
         due, next_due = await self._db.read(_due, self._clock.now())
         if next_due is not None and (self._next_due is None or next_due < self._next_due):
             self._next_due = next_due
-        for execution_id in due:
+        for each in due:
             with suppress(Conflict):  # another node was first
-                await self._db.write(self._units.run, execution.wake, execution_id)
+                await self._db.write(self._units.run_on, each.channel_arn, execution.wake, each.id)
         return len(due)
 
     async def _wait(self) -> None:
@@ -195,14 +206,16 @@ class Runner:
                     continue
                 event = machine.InvocationRunning(invocation.callback_id, invocation.attempt)
                 try:
-                    await self._db.write(self._units.run, execution.report, invocation.execution_id, event)
+                    await self._db.write(
+                        self._units.run_on, invocation.channel_arn, execution.report, invocation.execution_id, event
+                    )
                 except (Conflict, ServiceUnavailable):
                     continue
 
 
-def _due(tx: Tx, now: int) -> tuple[list[str], int | None]:
-    """Ids of executions that are due, and when the next one falls due."""
-    return [row.id for row in executions.due(tx, now, DUE_AT_ONCE)], executions.next_due(tx, now)
+def _due(tx: Tx, now: int) -> tuple[list[Execution], int | None]:
+    """The executions that are due, and when the next one falls due."""
+    return executions.due(tx, now, DUE_AT_ONCE), executions.next_due(tx, now)
 
 
 def _release_leases(tx: Tx, now: int) -> int:

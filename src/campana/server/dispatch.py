@@ -80,8 +80,12 @@ class Dispatcher:
     def _in_transaction(
         self, tx: Tx, operation: Operation, request: Shape, caller: Caller, authority: str, prepared: object
     ) -> Shape | None:
-        if operation.on is not None and not operation.reads:
-            tx.lock(getattr(request, operation.on))
+        repeat = _Repeat.of(operation.route, request, caller)
+        if not operation.reads:
+            if operation.on is not None:
+                tx.lock(getattr(request, operation.on), *(() if repeat is None else (repeat.key,)))
+            elif repeat is not None:
+                tx.lock(repeat.key)
         now = self._clock.now()  # under the lock: times follow the order of writes
         call = Call(
             tx,
@@ -97,7 +101,6 @@ class Dispatcher:
         )
         roles.require(call, operation.allow)
         call.check_sub_channel()
-        repeat = _Repeat.of(operation.route, request, caller)
         if repeat is not None and (earlier := repeat.answered(tx, now)) is not None:
             return earlier
         response = operation.run(call, request)

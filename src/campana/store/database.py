@@ -75,9 +75,6 @@ class Tx(Protocol):
         to things that are further inside only: from an app instance to channels, from channels to users.
         """
 
-    def share(self, *resources: str) -> None:
-        """Keep out those who `lock` these resources, though not others who share them."""
-
     def try_lock(self, resource: str) -> bool:
         """`lock` if nobody has it; False if somebody has."""
 

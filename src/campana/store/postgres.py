@@ -66,13 +66,14 @@ _OURS: Final = (psycopg.IntegrityError, psycopg.ProgrammingError, psycopg.DataEr
 class PostgresTx:
     """A transaction on one connection; it begins with its first statement."""
 
-    __slots__ = ("_begin", "_connection", "_salt", "begun", "notices")
+    __slots__ = ("_begin", "_connection", "_held", "_salt", "begun", "notices")
 
     def __init__(self, connection: _Connection, begin: str, salt: str) -> None:
         """`begin`: the statement that begins it; '' for statements that stand alone."""
         self._connection = connection
         self._begin = begin
         self._salt = salt
+        self._held: set[int] = set()
         self.begun = not begin
         self.notices: list[object] = []
 
@@ -109,10 +110,14 @@ class PostgresTx:
         return self._execute(sql, values).rowcount
 
     def lock(self, *resources: str) -> None:
-        self._take_locks("pg_advisory_xact_lock", resources)
-
-    def share(self, *resources: str) -> None:
-        self._take_locks("pg_advisory_xact_lock_shared", resources)
+        numbers = sorted({self._number(each) for each in resources} - self._held)
+        if not numbers:
+            return
+        sql = "SELECT " + ", ".join(f"pg_advisory_xact_lock({number})" for number in numbers)
+        if not self.begun:  # one way to the server and back for both
+            sql, self.begun = f"{self._begin}; {sql}", True
+        self._connection.execute(sql, prepare=False)
+        self._held.update(numbers)
 
     def try_lock(self, resource: str) -> bool:
         self._start()
@@ -121,13 +126,6 @@ class PostgresTx:
 
     def announce(self, notice: object) -> None:
         self.notices.append(notice)
-
-    def _take_locks(self, function: str, resources: Sequence[str]) -> None:
-        numbers = sorted({self._number(each) for each in resources})
-        sql = "SELECT " + ", ".join(f"{function}({number})" for number in numbers)
-        if not self.begun:  # one way to the server and back for both
-            sql, self.begun = f"{self._begin}; {sql}", True
-        self._connection.execute(sql, prepare=False)
 
     def _number(self, resource: str) -> int:
         """Of 64 bits; two resources that happen to share one only wait for one another."""

@@ -84,9 +84,6 @@ class SqliteTx:
     def lock(self, *resources: str) -> None:
         """Nothing to do: there is one writer."""
 
-    def share(self, *resources: str) -> None:
-        """Nothing to do: there is one writer."""
-
     def try_lock(self, resource: str) -> bool:
         """There is one writer."""
         return True
