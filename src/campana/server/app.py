@@ -18,6 +18,7 @@ from campana.auth.web_identity import Provider
 from campana.clock import Clock, Ids, SystemClock
 from campana.delivery.hub import Hub
 from campana.delivery.journal_reader import JournalReader
+from campana.delivery.notifier import Notifier
 from campana.delivery.notifier.memory import MemoryNotifier
 from campana.delivery.prefetch import Prefetch
 from campana.delivery.session import SERVICE_RESTART, Sessions
@@ -37,7 +38,7 @@ from campana.server.jwks import Jwks
 from campana.server.listener import HttpListener, tls_context
 from campana.server.sts import StsFront, is_for_sts
 from campana.server.websocket import Socket, SocketBounds, Sockets, text_frame
-from campana.settings import AuthMode, Settings, SetupError
+from campana.settings import AuthMode, PostgresUrl, Settings, SetupError
 from campana.store import engines, migrate, secrets
 from campana.store.database import CannotOpen, Database, Tx
 from campana.store.topics import Entry
@@ -94,7 +95,7 @@ class Server:
         authentication = Authentication(settings, keys, clock, over_tls)
         authorisation = Authorisation(self._look_up, clock, over_tls)
         units = Units(clock, ids, settings)
-        notifier = MemoryNotifier()
+        notifier = self._notifier_for(settings, clock, ids)
         self._notifier = notifier
         self._reader = JournalReader(self._db, notifier, Hub(), clock, text_frame)
         self._sessions: Sessions[HttpRequest] = Sessions(
@@ -160,6 +161,20 @@ class Server:
             return await self._sts.handle(request, request_id)
         return await self._dispatcher.handle(request, request_id)
 
+    def _notifier_for(self, settings: Settings, clock: Clock, ids: Ids) -> Notifier:
+        if not isinstance(settings.database_url, PostgresUrl):
+            return MemoryNotifier()
+        cluster = self._db.write_now(lambda tx: secrets.get_or_make(tx, "cluster", ids.token(16)))
+        if settings.notifier.url is None:
+            from campana.delivery.notifier.postgres import PostgresNotifier
+
+            return PostgresNotifier(settings.database_url.text, cluster=cluster, node=ids.token(16), clock=clock)
+        try:
+            from campana.delivery.notifier.nats import NatsNotifier
+        except ImportError as error:
+            raise SetupError(f"NATS needs a client ({error}): pip install 'campana[nats]'.") from None
+        return NatsNotifier(settings.notifier.url.servers, cluster=cluster)
+
     async def _look_up(self, work: Callable[[Tx], T], /) -> T:
         return await self._db.peek(work)
 
@@ -177,6 +192,7 @@ class Server:
 
     async def _work(self, runner: Runner) -> None:
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._notifier.run())
             tasks.create_task(self._reader.run())
             tasks.create_task(runner.run())
             tasks.create_task(self._sweeper.run())
@@ -188,6 +204,8 @@ class Server:
         for notice in notices:
             if isinstance(notice, Entry):
                 entries.setdefault(notice.topic, []).append(notice)
+        for each in entries.values():
+            each.sort(key=lambda entry: entry.number)  # of transactions that ended at the same time on other threads
         if entries:
             self._notifier.notify(entries)
         assert self._runner is not None

@@ -44,7 +44,14 @@ from campana.store.database import (
 
 OLDEST_TESTED: Final = 140_000
 """Older ones, and what only speaks the protocol, may do; the log says so."""
-CONNECT_TIMEOUT_S: Final = 5
+CONNECTION: Final[Mapping[str, Any]] = {
+    "connect_timeout": 5,
+    # A server that vanished without a word is noticed within half a minute.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
 POOL_TIMEOUT_S: Final = 4.0
 """How long a call waits for a connection before it is refused: the database is away, or not up to its load."""
 WAIT_MAX_S: Final = 10.0
@@ -198,7 +205,7 @@ class PostgresDatabase:
             max_size=connections_max,
             timeout=POOL_TIMEOUT_S,
             max_waiting=0,
-            kwargs={"autocommit": True, "connect_timeout": CONNECT_TIMEOUT_S, "cursor_factory": psycopg.RawCursor},
+            kwargs={"autocommit": True, "cursor_factory": psycopg.RawCursor, **CONNECTION},
             configure=_configure,
             reconnect_timeout=2.0,  # then it waits for the next call, and that finds the database again
             open=True,
@@ -212,7 +219,7 @@ class PostgresDatabase:
     def _looked_at(self, url: str) -> str:
         """Whether the database will do; the schema that statements without one are about."""
         try:
-            with psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S) as connection:
+            with psycopg.connect(url, autocommit=True, **CONNECTION) as connection:
                 found = connection.execute("SELECT current_schema(), getdatabaseencoding()").fetchone()
                 version = connection.info.server_version
         except psycopg.Error as error:
