@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from campana import limits
 from tests import stores
 from tests.harness import App, Processor, RunningServer, running
 
@@ -40,8 +39,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server whose clock nobody moves. Tests keep apart by app instances."""
-    limits.QUOTAS["app instances"] = 1_000_000  # each test makes one
-    with running(tmp_path_factory.mktemp("server")) as server:
+    many = {"quotas.app_instances_per_account": 1_000_000}  # each test makes one
+    with running(tmp_path_factory.mktemp("server"), **many) as server:
         yield server
 
 

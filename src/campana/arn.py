@@ -54,6 +54,15 @@ def app_instance(partition_region_account: tuple[str, str, str], id: str) -> str
     return f"arn:{partition}:chime:{region}:{account}:app-instance/{id}"
 
 
+def app_instance_of(text: str) -> str:
+    """The app instance that the ARN `text` lies in, or is, without a look at its form; '' if it has none."""
+    start = text.find(":app-instance/")
+    if start < 0:
+        return ""
+    end = text.find("/", start + len(":app-instance/"))
+    return text if end < 0 else text[:end]
+
+
 def within(app_instance_arn: str, kind: Kind, id: str) -> str:
     """The ARN of a resource inside an app instance."""
     return f"{app_instance_arn}/{kind.value}/{id}"

@@ -9,8 +9,8 @@ import ipaddress
 import os
 import re
 import tomllib
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields, make_dataclass
 from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -19,7 +19,11 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from campana import limits
+
 Port = Annotated[int, Meta(ge=0, le=65_535)]
+Count = Annotated[int, Meta(ge=0, le=2_147_483_647)]
+PerSecond = Annotated[int, Meta(ge=1, le=1_000_000)]
 Seconds = Annotated[int, Meta(ge=1, le=86_400)]
 Milliseconds = Annotated[int, Meta(ge=1, le=2_147_483_647)]
 Host = Annotated[
@@ -364,6 +368,37 @@ class Sessions:
     """Memberships in the details of a channel, the oldest."""
 
 
+def _rows(rows: Iterable[limits.Quota | limits.Rate], type: Any) -> list[tuple[str, Any, Any]]:
+    return [(row.path.partition(".")[2], type, field(default=row.default, metadata={"text": row.does})) for row in rows]
+
+
+# Made of the table in limits.py; `text` in a field's metadata stands for the text under it.
+_quotas: Any = make_dataclass(
+    "Quotas",
+    _rows((each for each in limits.QUOTAS.values() if not each.setting), Count),
+    frozen=True,
+    slots=True,
+    namespace={"__doc__": "How many of everything there may be. `campana quotas` sets them while the server runs."},
+)
+_rates: Any = make_dataclass(
+    "Rates",
+    [
+        (
+            "enforce",
+            bool,
+            field(default=False, metadata={"text": "Whether calls above the rates below are refused with 429."}),
+        ),
+        *_rows(limits.RATES, PerSecond),
+    ],
+    frozen=True,
+    slots=True,
+    namespace={
+        "__doc__": "Calls a second, and twice as many at once. `campana quotas` sets them while the server runs."
+    },
+)
+QUOTAS, RATES = _quotas(), _rates()
+
+
 @dataclass(frozen=True, slots=True)
 class Log:
     """Log lines, on standard error."""
@@ -386,6 +421,8 @@ class Settings:
     channels: Channels = Channels()
     flows: Flows = Flows()
     sessions: Sessions = Sessions()
+    quotas: Any = QUOTAS
+    rates: Any = RATES
     log: Log = Log()
     processors: tuple[Processor, ...] = ()
     roles: tuple[Role, ...] = ()
@@ -409,6 +446,12 @@ LISTS: Mapping[str, type[Any]] = {"processors": Processor, "roles": Role, "oidc"
 SECTIONS: Mapping[str, type[Any]] = {
     part.name: type(part.default) for part in fields(Settings) if part.name not in LISTS
 }
+
+
+def value_at(settings: Settings, path: str) -> Any:
+    """The setting at a path as in "server.port"."""
+    section, _, name = path.partition(".")
+    return getattr(getattr(settings, section), name)
 
 
 class SetupError(Exception):

@@ -9,7 +9,7 @@ from typing import Final
 
 from campana import arn, events, limits, log
 from campana.clock import Clock
-from campana.operations import elastic_members, users
+from campana.operations import elastic_members, retention, users
 from campana.operations.channels import delete as delete_channel
 from campana.operations.expiration import expiry
 from campana.operations.memberships import leave
@@ -32,8 +32,12 @@ BATCH: Final = 200
 EXPIRED_BATCH: Final = 20
 LEFT_BATCH: Final = 50
 """Channels that a deleted user leaves in one transaction: they are all locked until its end."""
+PURGED_BATCH: Final = 100
 PAUSE_S: Final = 1.0
 PAUSE_IN_WORK_S: Final = 0.02
+LEAP_MS: Final = 10 * 60 * 1000
+HOLD_MS: Final = 60 * 60 * 1000
+"""What expires is removed within six hours (spec/identity-auth.md §7): one of them is for clocks."""
 FORBIDDEN: Final = 4003  # WebSocket close code (spec/realtime.md §3)
 
 
@@ -44,27 +48,55 @@ class Sweeper:
         self._db = db
         self._units = units
         self._clock = clock
+        self._seen_at = 0
+        self._hold_until = 0
 
     async def run(self) -> None:
         """Until cancelled. A step that fails is logged and tried again later."""
+        self._seen_at = self._clock.now()
         while True:
             worked = 0
             for step in STEPS:
+                if step in FOR_GOOD and self._clock_is_doubtful():
+                    continue
                 try:
                     worked += await self._db.write(_alone, self._units, step)
                 except Exception:  # a full disk passes; without this loop nothing would ever be cleaned up
                     log.exception("sweeper.failed", step=step.__name__)
             await self._clock.sleep(PAUSE_IN_WORK_S if worked else PAUSE_S)
 
+    def _clock_is_doubtful(self) -> bool:
+        """After a leap forward nothing is removed for its age until somebody had time to put the clock right."""
+        now = self._clock.now()
+        if now - self._seen_at > LEAP_MS:
+            log.warning("clock.leapt", ms=now - self._seen_at)
+            self._hold_until = now + HOLD_MS
+        elif now < self._seen_at - LEAP_MS:
+            self._hold_until = 0
+        self._seen_at = now
+        return now < self._hold_until
+
     async def settle(self) -> None:
         """Run all steps until none finds anything. Raises what the database raises."""
-        while sum([await self._db.write(_alone, self._units, step) for step in STEPS]):
+        while sum([await self._db.write(_in_turn, self._units, step) for step in STEPS]):
             pass
 
 
-def _alone(tx: Tx, units: Units, step: Callable[[UnitOfWork], int]) -> int:
+Step = Callable[[UnitOfWork], int]
+
+
+def _alone(tx: Tx, units: Units, step: Step) -> int:
     """The step, unless another node is at it."""
-    return units.run(tx, step) if tx.try_lock(f"sweeper {step.__name__}") else 0
+    return units.run(tx, step) if tx.try_lock(_name(step)) else 0
+
+
+def _in_turn(tx: Tx, units: Units, step: Step) -> int:
+    """The step, after another node that is at it."""
+    return units.run_on(tx, _name(step), step)
+
+
+def _name(step: Step) -> str:
+    return f"sweeper {step.__name__}"
 
 
 # Each step returns how many rows it worked on. What calls write as well is locked, and then looked at again.
@@ -127,6 +159,11 @@ def remove_expired_channels(unit: UnitOfWork) -> int:
     return len(found)
 
 
+def purge_old_messages(unit: UnitOfWork) -> int:
+    """As retention settings want it."""
+    return retention.purge(unit, PURGED_BATCH)
+
+
 def balance_sub_channels(unit: UnitOfWork) -> int:
     """A sub-channel that became too small is joined with another."""
     row = sub_channels.to_balance(unit.tx, unit.now)
@@ -141,15 +178,19 @@ def balance_sub_channels(unit: UnitOfWork) -> int:
     return 1
 
 
-STEPS: Final[tuple[Callable[[UnitOfWork], int], ...]] = (
+STEPS: Final[tuple[Step, ...]] = (
     continue_deletions,
     balance_sub_channels,
     remove_expired_users,
     remove_expired_channels,
+    purge_old_messages,
     forget_old_journal,
     forget_old_answers,
     forget_completed_executions,
 )
+
+FOR_GOOD: Final = frozenset({remove_expired_users, remove_expired_channels, purge_old_messages})
+"""Steps that remove what people made, because of its age."""
 
 
 def _remove_some(unit: UnitOfWork, deleted_arn: str) -> int:

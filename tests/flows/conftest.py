@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from campana import limits
 from tests.flows.lobby import Lobby
 from tests.harness import App, Processor, RunningServer, running
 
@@ -12,8 +11,8 @@ from tests.harness import App, Processor, RunningServer, running
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server that waits hardly at all before it tries a processor again. Nobody moves its clock."""
-    limits.QUOTAS["app instances"] = 1_000_000  # each test makes one
-    with running(tmp_path_factory.mktemp("flows"), **{"flows.retry_delays_ms": (1, 1)}) as server:
+    given = {"flows.retry_delays_ms": (1, 1), "quotas.app_instances_per_account": 1_000_000}  # each test makes one
+    with running(tmp_path_factory.mktemp("flows"), **given) as server:
         yield server
 
 

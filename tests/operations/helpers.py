@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from campana import arn, limits
-from campana.store import counts, deletions, identities
+from campana.store import counts, deletions, identities, quotas
 from campana.store.database import Tx
 from tests.harness import App, RunningServer, Session, User
 
@@ -98,9 +98,15 @@ def counted(server: RunningServer, owner: str, what: str) -> int:
     return int(server.writes(counts.of, owner, what))
 
 
-def room_for(patch: pytest.MonkeyPatch, server: RunningServer, owner: str, what: str, number: int) -> None:
-    """Set a quota so that `number` more fit."""
-    patch.setitem(limits.QUOTAS, what, counted(server, owner, what) + number)
+def set_limit(server: RunningServer, app_instance_arn: str, name: str, value: int) -> None:
+    """Set a quota or rate, by its name in `campana quotas`, of one app instance."""
+    server.writes(quotas.put, app_instance_arn, name, value)
+
+
+def room_for(server: RunningServer, owner: str, what: str, number: int) -> None:
+    """Set a quota of the owner's app instance (for an account: of the server) so that `number` more fit."""
+    name = limits.QUOTAS[what].name
+    set_limit(server, arn.app_instance_of(owner), name, counted(server, owner, what) + number)
 
 
 @contextmanager

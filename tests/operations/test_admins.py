@@ -1,5 +1,3 @@
-import pytest
-
 from tests.harness import App, refused
 from tests.operations.helpers import answered, bot, counted, during, pages, rest_of, room_for
 
@@ -73,9 +71,9 @@ def test_the_role_can_be_taken_away_again_and_again_and_the_user_stays(app: App)
     app.identity.create_app_instance_admin(AppInstanceArn=app.arn, AppInstanceAdminArn=ann.arn)
 
 
-def test_the_quota_of_admins_counts_those_who_are(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_quota_of_admins_counts_those_who_are(app: App) -> None:
     ann, bob = app.admin("ann"), app.user("bob")
-    room_for(monkeypatch, app.server, app.arn, "admins", 0)
+    room_for(app.server, app.arn, "admins", 0)
 
     with refused("ResourceLimitExceeded"):
         app.identity.create_app_instance_admin(AppInstanceArn=app.arn, AppInstanceAdminArn=bob.arn)

@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from campana import sweeper
+from campana.store.quotas import EVERYWHERE
 from tests.harness import App, RunningServer, refused, running
-from tests.operations.helpers import answered, counted, during, pages, room_for, rows, whole
+from tests.operations.helpers import answered, counted, during, pages, rows, set_limit, whole
 
 ACCOUNT = "123456789012"
 UNKNOWN = f"arn:aws:chime:us-east-1:{ACCOUNT}:app-instance/00000000-0000-4000-8000-000000000000"
@@ -103,18 +104,20 @@ def test_all_app_instances_of_the_account_are_listed_oldest_first(tmp_path: Path
         assert listed[0][0] == {"AppInstanceArn": arns[0], "Name": "app 0", "Metadata": "m"}
 
 
-def test_the_quota_of_app_instances_is_kept_and_given_back(
-    server: RunningServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    identity = server.client("chime-sdk-identity")
-    room_for(monkeypatch, server, ACCOUNT, "app instances", 1)
-    arn = identity.create_app_instance(Name="last")["AppInstanceArn"]
+def test_the_quota_of_app_instances_is_kept_and_given_back(tmp_path: Path) -> None:
+    with running(tmp_path, **{"quotas.app_instances_per_account": 1}) as server:
+        identity = server.client("chime-sdk-identity")
+        arn = identity.create_app_instance(Name="last")["AppInstanceArn"]
+        with refused("ResourceLimitExceeded"):
+            identity.create_app_instance(Name="one too many")
 
-    with refused("ResourceLimitExceeded"):
-        identity.create_app_instance(Name="one too many")
+        identity.delete_app_instance(AppInstanceArn=arn)
+        identity.create_app_instance(Name="fits again")
 
-    identity.delete_app_instance(AppInstanceArn=arn)
-    identity.create_app_instance(Name="fits again")
+        set_limit(server, EVERYWHERE, "app-instances-per-account", 2)
+        identity.create_app_instance(Name="another")
+        with refused("ResourceLimitExceeded"):
+            identity.create_app_instance(Name="one too many")
 
 
 def test_a_deleted_app_instance_is_closed_to_everybody_at_once(app: App) -> None:

@@ -198,10 +198,10 @@ def test_a_refused_request_leaves_its_token_free(app: App) -> None:
     answered(201, ann.create_channel(**request))
 
 
-def test_the_quota_of_channels_is_kept_and_given_back(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_quota_of_channels_is_kept_and_given_back(app: App) -> None:
     ann = app.user("ann")
     channel = ann.makes_channel()
-    room_for(monkeypatch, app.server, app.arn, "channels", 0)
+    room_for(app.server, app.arn, "channels", 0)
 
     with refused("ResourceLimitExceeded"):
         ann.makes_channel()

@@ -1,8 +1,7 @@
 import pytest
 
-from campana import limits
 from tests.harness import App, User, refused
-from tests.operations.helpers import answered, ban, bot, counted, during, pages, rest_of, room_for, rows
+from tests.operations.helpers import answered, ban, bot, counted, during, pages, rest_of, room_for, rows, set_limit
 
 
 def members_of(channel: str, seen_by: User, **more: str) -> list[str]:
@@ -136,18 +135,18 @@ def test_members_of_an_unrestricted_channel_add_others_until_it_is_restricted(ap
     assert members_of(channel, ann) == ["Ann", "Bob", "Cid", "Dan"]
 
 
-def test_the_quotas_of_memberships_are_kept_and_given_back(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_quotas_of_memberships_are_kept_and_given_back(app: App) -> None:
     ann, bob, cid = app.users("ann", "bob", "cid")
     channel = ann.makes_channel(members=[bob])
 
-    room_for(monkeypatch, app.server, channel, "memberships", 0)
+    room_for(app.server, channel, "memberships", 0)
     with refused("ResourceLimitExceeded"):
         ann.create_channel_membership(ChannelArn=channel, MemberArn=cid.arn, Type="DEFAULT")
     bob.delete_channel_membership(ChannelArn=channel, MemberArn=bob.arn)
     ann.create_channel_membership(ChannelArn=channel, MemberArn=cid.arn, Type="DEFAULT")
 
-    monkeypatch.setitem(limits.QUOTAS, "memberships", 10)
-    monkeypatch.setitem(limits.QUOTAS, "memberships of a user", 1)
+    set_limit(app.server, app.arn, "memberships-per-channel", 10)
+    set_limit(app.server, app.arn, "memberships-per-user", 1)
     with refused("ResourceLimitExceeded"):
         ann.makes_channel()
     with refused("ResourceLimitExceeded"):
@@ -190,14 +189,14 @@ def test_sub_channels_are_for_elastic_channels_only(app: App) -> None:
 # Creating many
 
 
-def test_a_batch_adds_whom_it_can_and_says_why_not_the_others(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_adds_whom_it_can_and_says_why_not_the_others(app: App) -> None:
     ann, bob, cid, dan, eve = app.users("ann", "bob", "cid", "dan", "eve")
     helper = bot(app, "helper")
     channel = ann.makes_channel(members=[bob])
     ban(channel, cid)
     heard = [user.connects() for user in (ann, dan)]
     nobody = f"{app.arn}/user/nobody"
-    room_for(monkeypatch, app.server, channel, "memberships", 2)
+    room_for(app.server, channel, "memberships", 2)
 
     answer = ann.batch_create_channel_membership(
         ChannelArn=channel,
@@ -230,11 +229,11 @@ def test_a_batch_adds_whom_it_can_and_says_why_not_the_others(app: App, monkeypa
     assert counted(app.server, channel, "memberships") == 4
 
 
-def test_who_is_at_their_own_quota_is_left_out_of_a_batch(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_is_at_their_own_quota_is_left_out_of_a_batch(app: App) -> None:
     ann, bob, cid = app.users("ann", "bob", "cid")
     bob.makes_channel()
     channel = ann.makes_channel()
-    monkeypatch.setitem(limits.QUOTAS, "memberships of a user", 1)
+    set_limit(app.server, app.arn, "memberships-per-user", 1)
 
     answer = ann.batch_create_channel_membership(ChannelArn=channel, MemberArns=[bob.arn, cid.arn])
 

@@ -276,9 +276,9 @@ def test_an_id_is_taken_while_its_user_is_being_deleted(app: App) -> None:
     app.user("ann")
 
 
-def test_the_quota_of_users_is_kept_and_given_back(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_quota_of_users_is_kept_and_given_back(app: App) -> None:
     ann = app.user("ann")
-    room_for(monkeypatch, app.server, app.arn, "users", 0)
+    room_for(app.server, app.arn, "users", 0)
 
     with refused("ResourceLimitExceeded"):
         app.user("bob")

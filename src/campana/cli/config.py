@@ -65,7 +65,10 @@ def example() -> str:
 
 
 def documentation(structure: type[Any]) -> dict[str, str]:
-    """The text under each field of a dataclass, read from its source."""
+    """The text under each field of a dataclass, read from its source, or with the field if it was made of a table."""
+    made = {part.name: part.metadata["text"] for part in fields(structure) if "text" in part.metadata}
+    if made:
+        return made
     (definition,) = ast.parse(textwrap.dedent(inspect.getsource(structure))).body
     assert isinstance(definition, ast.ClassDef)
     return {

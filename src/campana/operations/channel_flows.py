@@ -31,7 +31,7 @@ from campana.auth.roles import ADMIN, MODERATOR, POLICY_ONLY
 from campana.errors import BadRequest, Conflict, Forbidden, NotFound, ResourceLimitExceeded
 from campana.flows import execution
 from campana.operations import app_instances, tagging
-from campana.operations.quotas import give_back, take
+from campana.operations.quotas import give_back, in_force, take
 from campana.operations.registry import Inside, operation
 from campana.store import channel_flows, channels, executions, tags
 from campana.store.database import Tx
@@ -43,9 +43,9 @@ _LAMBDA_ARN = re.compile(
 _processors = msgspec.json.Decoder(list[Processor])
 
 
-def _checked(call: Call, processors: list[Processor]) -> str:
+def _checked(call: Call, app_instance_arn: str, processors: list[Processor]) -> str:
     """The JSON for the row; raises BadRequest or ResourceLimitExceeded."""
-    quota = call.settings.flows.max_processors
+    quota = in_force(call.tx, call.settings, app_instance_arn, "processors")
     if len(processors) > quota:
         raise ResourceLimitExceeded(f"A channel flow may have at most {quota} processors.")
     if len({each.execution_order for each in processors}) < len(processors):
@@ -70,7 +70,7 @@ def _existing(call: Call, channel_flow_arn: str) -> channel_flows.ChannelFlow:
 def create_channel_flow(call: Call, request: CreateChannelFlowRequest) -> CreateChannelFlowResponse:
     """Make a flow of one to three processors; channels use it once they are associated with it."""
     instance = app_instances.existing(call, request.app_instance_arn)
-    processors = _checked(call, request.processors)
+    processors = _checked(call, instance.arn, request.processors)
     take(call, instance.arn, "channel flows")
     flow_arn = arn.within(instance.arn, arn.Kind.CHANNEL_FLOW, call.ids.uuid())
     channel_flows.insert(
@@ -100,9 +100,8 @@ def describe_channel_flow(call: Call, request: DescribeChannelFlowRequest) -> De
 def update_channel_flow(call: Call, request: UpdateChannelFlowRequest) -> UpdateChannelFlowResponse:
     """Replace name and processors. Messages on their way keep the flow as it was when they were sent."""
     row = _existing(call, request.channel_flow_arn)
-    channel_flows.update(
-        call.tx, row.arn, name=request.name, processors=_checked(call, request.processors), at=call.now
-    )
+    processors = _checked(call, row.app_instance_arn, request.processors)
+    channel_flows.update(call.tx, row.arn, name=request.name, processors=processors, at=call.now)
     return UpdateChannelFlowResponse(channel_flow_arn=row.arn)
 
 

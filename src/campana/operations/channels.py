@@ -26,7 +26,7 @@ from campana.errors import BadRequest, Conflict, Forbidden, ResourceLimitExceede
 from campana.operations import tagging
 from campana.operations.expiration import expires_at
 from campana.operations.memberships import existing_member
-from campana.operations.quotas import give_back, take
+from campana.operations.quotas import give_back, in_force, take
 from campana.operations.registry import operation
 from campana.store import channels, counts, deletions, memberships, moderators, sub_channels
 from campana.unit_of_work import Call, UnitOfWork
@@ -44,7 +44,7 @@ def create_channel(call: Call, request: CreateChannelRequest) -> CreateChannelRe
     defaults = call.settings.channels
     elastic = request.elastic_channel_configuration
     if elastic is not None:
-        _check_elastic(request, elastic)
+        _check_elastic(call, request, elastic)
     expiration = request.expiration_settings
     channel = channels.Channel(
         arn=channel_arn,
@@ -76,7 +76,7 @@ def create_channel(call: Call, request: CreateChannelRequest) -> CreateChannelRe
     return CreateChannelResponse(channel_arn=channel_arn)
 
 
-def _check_elastic(request: CreateChannelRequest, elastic: ElasticChannelConfiguration) -> None:
+def _check_elastic(call: Call, request: CreateChannelRequest, elastic: ElasticChannelConfiguration) -> None:
     """Raises BadRequest or ResourceLimitExceeded (spec/elastic-channels.md §2)."""
     if request.member_arns is not None:
         raise BadRequest("An elastic channel is made without members: MemberArns is not allowed.")
@@ -86,8 +86,9 @@ def _check_elastic(request: CreateChannelRequest, elastic: ElasticChannelConfigu
     if sub_channels * members > limits.SUB_CHANNEL_PRODUCT:
         raise BadRequest(f"An elastic channel has room for {limits.SUB_CHANNEL_PRODUCT:,} members at most.")
     for number, what in ((sub_channels, "sub-channels"), (members, "memberships of a sub-channel")):
-        if number > limits.QUOTAS[what]:
-            raise ResourceLimitExceeded(f"The quota is {limits.QUOTAS[what]:,} {what}.")
+        most = in_force(call.tx, call.settings, request.app_instance_arn, what)
+        if number > most:
+            raise ResourceLimitExceeded(f"The quota is {most:,} {what}.")
 
 
 def _appoint(call: Call, channel: channels.Channel, moderator_arns: list[str]) -> None:

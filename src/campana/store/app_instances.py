@@ -13,6 +13,10 @@ class AppInstance(Row, frozen=True):
     retention_days: int | None = None
     retention_deletes_from: int | None = None
     """When deletion for good begins, after the days of grace."""
+    retention_purges_at: int | None = None
+    """When somebody must look for messages to delete for good."""
+    retention_purged_to: str | None = None
+    """The channel that a round of that has come to; None: at its beginning."""
 
 
 def find(tx: Tx, arn: str) -> AppInstance | None:
@@ -44,19 +48,31 @@ def update(tx: Tx, arn: str, *, name: str, metadata: str | None, at: int) -> Non
 
 def set_retention(tx: Tx, arn: str, *, days: int | None, deletes_from: int | None) -> None:
     tx.run(
-        "UPDATE app_instances SET retention_days = :days, retention_deletes_from = :deletes_from WHERE arn = :arn",
+        "UPDATE app_instances SET retention_days = :days, retention_deletes_from = :deletes_from,"
+        " retention_purges_at = :deletes_from, retention_purged_to = NULL WHERE arn = :arn",
         arn=arn,
         days=days,
         deletes_from=deletes_from,
     )
 
 
-def retaining(tx: Tx, now: int) -> list[AppInstance]:
-    """Those whose old messages may be deleted for good by now."""
-    return tx.all(
+def to_purge(tx: Tx, now: int) -> AppInstance | None:
+    """One whose old messages are to be deleted for good by now."""
+    return tx.one(
         AppInstance,
-        "SELECT * FROM app_instances WHERE retention_days IS NOT NULL AND retention_deletes_from <= :now",
+        "SELECT * FROM app_instances WHERE retention_purges_at <= :now AND retention_purges_at IS NOT NULL"
+        " ORDER BY retention_purges_at LIMIT 1",
         now=now,
+    )
+
+
+def purged(tx: Tx, arn: str, *, to: str | None, next_at: int) -> None:
+    """The round has come to the channel `to`, or (None) to its end; look again at `next_at`."""
+    tx.run(
+        "UPDATE app_instances SET retention_purged_to = :to, retention_purges_at = :at WHERE arn = :arn",
+        arn=arn,
+        to=to,
+        at=next_at,
     )
 
 

@@ -134,6 +134,24 @@ def page_by_flow(tx: Tx, channel_flow_arn: str, after: Position | None, limit: i
     )
 
 
+class ByArn(Row, frozen=True):
+    """What a walk through all channels of an app instance sees of each."""
+
+    arn: str
+    elastic: str | None
+
+
+def after(tx: Tx, app_instance_arn: str, arn: str | None, limit: int) -> list[ByArn]:
+    """The next channels of an app instance behind `arn`, in the order of ARNs: all of them stand together there."""
+    return tx.all(
+        ByArn,
+        "SELECT arn, elastic FROM channels WHERE arn > :after AND arn < :end ORDER BY arn LIMIT :limit",
+        after=arn or f"{app_instance_arn}/channel/",
+        end=f"{app_instance_arn}/channel0",  # 0 comes after /
+        limit=limit,
+    )
+
+
 class _Arn(Row, frozen=True):
     arn: str
 

@@ -90,6 +90,25 @@ def delete(tx: Tx, id: str) -> None:
     tx.run("DELETE FROM messages WHERE id = :id", id=id)
 
 
+def purge(tx: Tx, channel_arn: str, sub_channel_id: str, *, before: int, limit: int) -> int:
+    """Remove up to `limit` of the oldest messages from before a time, with their executions; how many there were."""
+    values: dict[str, str | int] = {"channel": channel_arn, "sub": sub_channel_id, "before": before, "limit": limit}
+    tx.run(
+        """
+        DELETE FROM executions WHERE message_id IN (SELECT id FROM messages WHERE channel_arn = :channel
+            AND sub_channel_id = :sub AND created_at < :before ORDER BY created_at, id LIMIT :limit)
+        """,
+        **values,
+    )
+    return tx.run(
+        """
+        DELETE FROM messages WHERE id IN (SELECT id FROM messages WHERE channel_arn = :channel
+            AND sub_channel_id = :sub AND created_at < :before ORDER BY created_at, id LIMIT :limit)
+        """,
+        **values,
+    )
+
+
 _IN_TIME = """
     SELECT * FROM messages WHERE channel_arn = :channel AND sub_channel_id = :sub
     AND created_at >= :not_before AND created_at <= :not_after

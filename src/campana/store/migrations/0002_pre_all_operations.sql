@@ -1,8 +1,12 @@
 -- What the rest of the operations keep.
 
 ALTER TABLE app_instances ADD COLUMN retention_days BIGINT;
+-- retention_purges_at is when somebody must look for messages to delete for good; retention_purged_to is the channel
+-- that a round of that has come to.
 ALTER TABLE app_instances ADD COLUMN retention_deletes_from BIGINT;
-CREATE INDEX app_instances_retaining ON app_instances (retention_deletes_from) WHERE retention_days IS NOT NULL;
+ALTER TABLE app_instances ADD COLUMN retention_purges_at BIGINT;
+ALTER TABLE app_instances ADD COLUMN retention_purged_to TEXT;
+CREATE INDEX app_instances_purging ON app_instances (retention_purges_at) WHERE retention_purges_at IS NOT NULL;
 
 -- expires_at is when somebody must look whether the resource has expired: for a channel that expires by its last
 -- message it is a lower bound.
@@ -67,4 +71,12 @@ CREATE TABLE streaming_configurations (
     data_type TEXT NOT NULL,
     resource_arn TEXT NOT NULL,
     PRIMARY KEY (app_instance_arn, data_type)
+);
+
+-- Quotas and rates that were set for one app instance, or, with '', for all.
+CREATE TABLE quotas (
+    app_instance_arn TEXT NOT NULL,
+    name TEXT NOT NULL,
+    value BIGINT NOT NULL,
+    PRIMARY KEY (app_instance_arn, name)
 );
