@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export CAMPANA_NODE_RIC := $(wildcard $(CURDIR)/tests/js/ric/node_modules/.bin/aws-lambda-ric)
 
-.PHONY: check test fast lint types imports docs api golden serve bench bench-scale js node-ric clean
+.PHONY: check test test-postgres fast lint types imports docs api golden serve bench bench-scale js node-ric clean
 
 check: lint types imports fast  ## what to run before a commit
 
@@ -27,6 +27,9 @@ fast: $(BIN)/ruff  ## the tests without the whole-server stories
 
 test: $(BIN)/ruff
 	$(BIN)/python -m pytest
+
+test-postgres: $(BIN)/ruff  ## all tests on PostgreSQL, of URL=postgresql://… or a private server, and those of several nodes
+	$(BIN)/python -m pytest --postgres=$(URL)
 
 api: $(BIN)/ruff  ## the contract from botocore's service models
 	$(BIN)/python tools/generate_api.py

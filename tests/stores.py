@@ -11,7 +11,8 @@ import shutil
 import sqlite3
 import subprocess
 import tempfile
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from campana.store import engines
 from campana.store.database import Database
 
 _made: set[str] = set()
+_collation = ""
 _server_url: str | None = None
 _private: tuple[Path, Path] | None = None
 
@@ -37,7 +39,8 @@ def url(folder: Path) -> DatabaseUrl:
         return SqliteUrl(folder / "campana.db")
     name = f"campana_test_{os.getpid()}_{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
     if name not in _made:
-        _on_server(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING UTF8")
+        # A collation of people, not of bytes: nothing may rely on that of the database.
+        _on_server(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING UTF8 {_collation}")
         _made.add(name)
     return PostgresUrl(_named(name))
 
@@ -82,12 +85,27 @@ def everything(where: DatabaseUrl) -> dict[str, list[Any]]:
     return {name: sorted(query(where, f"SELECT * FROM {name}"), key=repr) for (name,) in tables}
 
 
+@contextmanager
+def closed(folder: Path) -> Iterator[None]:
+    """The database of `folder` is away: its connections end, and it takes none."""
+    found = url(folder)
+    assert isinstance(found, PostgresUrl)
+    name = found.text.partition("?")[0].rpartition("/")[2]
+    _on_server(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    _on_server(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'")
+    try:
+        yield
+    finally:
+        _on_server(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+
 def begin(server_url: str) -> None:
     """Run on PostgreSQL: on this server, or on a private one if it is ''."""
-    global _server_url
+    global _server_url, _collation
     _server_url = server_url or _start_private()
     try:
-        _on_server("SELECT 1")
+        if _on_server("SELECT 1") >= 150_000:
+            _collation = "LOCALE_PROVIDER icu ICU_LOCALE 'en-US'"
     except Exception as error:
         raise pytest.UsageError(f"PostgreSQL at {_server_url} can't be used: {error}") from None
 
@@ -104,11 +122,13 @@ def end() -> None:
     shutil.rmtree(folder)
 
 
-def _on_server(statement: str) -> None:
+def _on_server(statement: str) -> int:
+    """Run the statement; the server's version."""
     import psycopg
 
     with psycopg.connect(_named("postgres"), autocommit=True, connect_timeout=10) as connection:
         connection.execute(statement)  # type: ignore[call-overload]
+        return connection.info.server_version
 
 
 def _named(database: str) -> str:
