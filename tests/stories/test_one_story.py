@@ -7,14 +7,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.harness import Processor
 from tests.stories.node import JS, why_no_node
-from tests.stories.one_story import CHAPTERS, MODERATE, Call, Chapter, Refused, Story, Teller, messages, people, told
+from tests.stories.one_story import MODERATE, Story, people, told
 from tests.stories.serving import Program, Server, serving
 from tests.stories.tellers import AwsCli, Boto3, JavaScript, command, loaded_aws_cli
 
