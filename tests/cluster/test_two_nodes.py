@@ -117,6 +117,21 @@ def test_what_a_killed_node_had_begun_is_done_by_the_other(tmp_path: Path, proce
         assert contents(heard, "hello") == ["hello"]
 
 
+def test_what_a_stopped_node_had_begun_is_handed_over(tmp_path: Path, processor: Processor) -> None:
+    processor.answers.clear()
+    patient = {"CAMPANA_FLOWS__LEASE_MS": "600000", "CAMPANA_FLOWS__ATTEMPT_TIMEOUT_MS": "600000"}
+    with nodes(tmp_path, 2, **patient) as (one, other):
+        pair = Pair(one, other)
+        moderated = pair.ann.makes_channel(members=[pair.bob], flow=pair.app.flow(processor.arn))
+        pair.ann.sends(moderated, "hello")
+        first = processor.takes()
+
+        assert one.stop() == 0
+
+        assert processor.takes() == first
+        processor.answers.set()
+
+
 def test_nothing_is_missed_while_nats_is_away(tmp_path: Path) -> None:
     with nats() as broker, nodes(tmp_path, 2, CAMPANA_NOTIFIER__URL=broker.url) as (one, other):
         pair = Pair(one, other)

@@ -70,13 +70,20 @@ class Runner:
             tasks.create_task(self._renew_leases())
 
     async def stop(self, grace_s: float) -> None:
-        """Start no more invocations and wait for those under way; what is left is made again after the start."""
+        """Start no more invocations and wait for those under way; what is left is handed over: it is due at once."""
         self._stopping = True
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_s)
+        left = [*self._running.values()]
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for invocation in left:
+            event = machine.InvocationAbandoned(invocation.callback_id, invocation.attempt)
+            with suppress(Conflict, ServiceUnavailable):  # then its lease runs out
+                await self._db.write(
+                    self._units.run_on, invocation.channel_arn, execution.report, invocation.execution_id, event
+                )
 
     # Invocations
 
@@ -163,7 +170,7 @@ class Runner:
     # Timers
 
     async def _wake_due(self) -> None:
-        while True:
+        while not self._stopping:
             try:
                 woken = await self._wake_some()
             except ServiceUnavailable:
@@ -179,6 +186,8 @@ class Runner:
         if next_due is not None and (self._next_due is None or next_due < self._next_due):
             self._next_due = next_due
         for each in due:
+            if self._stopping:  # what it would begin another node, or the next start, has to begin again
+                break
             with suppress(Conflict):  # another node was first
                 await self._db.write(self._units.run_on, each.channel_arn, execution.wake, each.id)
         return len(due)

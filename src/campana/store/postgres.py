@@ -58,8 +58,9 @@ WAIT_MAX_S: Final = 10.0
 """How long a call waits for its turn before it is refused: its client has given up, or is about to."""
 STATEMENT_TIMEOUT_MS: Final = 15_000
 """No statement of ours needs a second; the wait for a lock is part of it."""
-IDLE_IN_TRANSACTION_MS: Final = 30_000
-"""A node that was paused in a transaction must not keep its locks: what it then does fails, and runs again."""
+IDLE_IN_TRANSACTION_MS: Final = 5_000
+"""A node that is paused in a transaction must not keep its locks from the others: what it then does fails, and runs
+again. Well below STATEMENT_TIMEOUT_MS, so that those who wait get their turn."""
 ATTEMPTS_MAX: Final = 8
 PAUSE_S: Final = 0.01
 
