@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-export CAMPANA_NODE_RIC := $(wildcard $(CURDIR)/tests/js/ric/node_modules/.bin/aws-lambda-ric)
 
-.PHONY: check test test-postgres fast lint types imports docs api golden serve bench bench-scale js node-ric clean
+export CONFORMANCE_REPORT ?= docs/reference/conformance.json
+
+.PHONY: check test test-postgres conformance fast lint types imports docs api golden serve bench bench-scale js node-ric clean
 
 check: lint types imports fast  ## what to run before a commit
 
@@ -30,6 +31,10 @@ test: $(BIN)/ruff
 
 test-postgres: $(BIN)/ruff  ## all tests on PostgreSQL, of URL=postgresql://… or a private server, and those of several nodes
 	$(BIN)/python -m pytest --postgres=$(URL)
+
+conformance: $(BIN)/ruff  ## the API as its clients see it; the outcome goes into docs/reference/operations.md
+	$(BIN)/python -m pytest -q --confcutdir tests/conformance tests/conformance --conformance-report $(CONFORMANCE_REPORT); \
+	  outcome=$$?; $(BIN)/python tools/generate_docs.py && exit $$outcome
 
 api: $(BIN)/ruff  ## the contract from botocore's service models
 	$(BIN)/python tools/generate_api.py

@@ -13,7 +13,7 @@ from pathlib import Path
 import uvloop
 from rich.console import Console
 
-from bench import fan_out, flow, machine, report, results, scale, scale_report, sends, servers, start_up
+from bench import fan_out, flow, machine, noise, report, results, scale, scale_report, sends, servers, start_up
 from bench.client import Failed
 from bench.plan import FULL, QUICK, SMOKE, Plan
 from bench.results import Results
@@ -80,6 +80,7 @@ async def _measure(plan: Plan, folder: Path, tell: Callable[[str], None]) -> Res
     key = Key.made()
     started = start_up.measure(plan, folder, key, tell)
     sent = await sends.measure(plan, folder, key, tell)
+    disturbed = await noise.measure(plan, folder, key, tell)
     flowed = await flow.measure(plan, folder, key, tell)
     fanned_out, memory = await fan_out.measure(plan, folder, key, tell)
     return Results(
@@ -89,6 +90,7 @@ async def _measure(plan: Plan, folder: Path, tell: Callable[[str], None]) -> Res
         machine=facts,
         start_up=started,
         sends=sent,
+        noise=disturbed,
         flow=flowed,
         fan_out=fanned_out,
         memory=memory,

@@ -49,7 +49,7 @@ FULL = Sizes(
     users=100_000,
     messages_of_channel=(1_000, 10_000, 100_000, 1_000_000),
     members_of_channel=(10, 100, 1_000, 10_000),
-    memberships_of_user=(20, 200, 2_000, 20_000),
+    memberships_of_user=(200, 2_000, 20_000),
     channels_of_app_instance=(1_000, 1_000_000),
 )
 
@@ -59,7 +59,7 @@ def sizes(messages: int) -> Sizes:
     if messages >= FULL.messages:
         return FULL
     largest = min(1_000_000, messages // 2)
-    channels = max(messages // 10, 40)
+    channels = max(messages // 10, 200)
     users = max(messages // 100, 20)
     most_members, most_memberships = min(10_000, users), min(20_000, channels)
     return Sizes(
@@ -67,14 +67,10 @@ def sizes(messages: int) -> Sizes:
         channels=channels,
         users=users,
         messages_of_channel=tuple(largest // by for by in (1_000, 100, 10, 1)),
-        members_of_channel=_up_to(most_members),
-        memberships_of_user=_up_to(most_memberships),
+        members_of_channel=tuple(sorted({max(len(SENDERS), most_members // by) for by in (1_000, 100, 10, 1)})),
+        memberships_of_user=tuple(sorted({max(200, most_memberships // by) for by in (100, 10, 1)})),
         channels_of_app_instance=(min(1_000, channels // 2), channels),
     )
-
-
-def _up_to(most: int) -> tuple[int, ...]:
-    return tuple(sorted({max(len(SENDERS), most // by) for by in (1_000, 100, 10, 1)}))
 
 
 def app_instance(number: int) -> str:
@@ -129,9 +125,9 @@ def number_in_channel(sizes: Sizes, messages: int, position: int) -> int:
     return position * stride + (remainder or stride)
 
 
-def sender(number: int) -> str:
-    """Who sent the message of this number, in a channel that is measured."""
-    return SENDERS[number % len(SENDERS)]
+def sender(sizes: Sizes, messages: int, number: int) -> str:
+    """Who sent the message of this number, in the channel with so many."""
+    return SENDERS[number // (sizes.messages // messages) % len(SENDERS)]
 
 
 def fill(file: Path, sizes: Sizes, tell: Tell = lambda _: None) -> None:
@@ -161,14 +157,15 @@ def bytes_of_a_message(file: Path) -> int:
     """What one takes in the file with its indexes, on average; 0 if this SQLite can't say."""
     with closing(sqlite3.connect(file)) as connection:
         try:
-            pages: int = connection.execute(
-                "SELECT SUM(pgsize) FROM dbstat WHERE aggregate = 1 AND name IN"
-                " ('messages', 'messages_by_id', 'messages_in_order')"
-            ).fetchone()[0]
+            pages: int = sum(
+                connection.execute("SELECT pageno FROM dbstat WHERE aggregate = 1 AND name = ?", (name,)).fetchone()[0]
+                for name in ("messages", "messages_by_id", "messages_in_order")
+            )
         except sqlite3.OperationalError:
             return 0
+        page_bytes: int = connection.execute("PRAGMA page_size").fetchone()[0]
         messages: int = connection.execute("SELECT COUNT(*) FROM messages").fetchone()[0]
-        return round(pages / messages)
+        return pages * page_bytes // messages
 
 
 def _place(sizes: Sizes, messages: int) -> tuple[int, int]:
@@ -253,17 +250,19 @@ def _join(connection: sqlite3.Connection, source: str, channel_arn: str, member_
 
 
 def _messages(connection: sqlite3.Connection, sizes: Sizes) -> None:
-    cases = ""
+    channels = senders = ""
     for number in sizes.messages_of_channel:
         stride, remainder = _place(sizes, number)
-        cases += f" WHEN i % {stride} = {remainder} THEN {_text(channel_of_messages(number))}"
+        channels += f" WHEN i % {stride} = {remainder} THEN {_text(channel_of_messages(number))}"
+        senders += f" WHEN i % {stride} = {remainder} THEN i / {stride}"
     at = f"({BEGINNING_MS} + i * {MESSAGE_EVERY_MS})"
     with _without_indexes(connection, "messages"):
         _insert(
             connection, "messages", _numbers(sizes.messages),
             id=f"printf('%016x%048x', {at} << 16, i)",
-            channel_arn=f"CASE{cases} ELSE '{APP}/channel/c-' || printf('%07d', (i * 7919) % {sizes.channels}) END",
-            sub_channel_id="''", sender_arn=f"'{APP}/user/u-' || printf('%06d', i % {len(SENDERS)})",
+            channel_arn=f"CASE{channels} ELSE '{APP}/channel/c-' || printf('%07d', (i * 7919) % {sizes.channels}) END",
+            sub_channel_id="''",
+            sender_arn=f"'{APP}/user/u-' || printf('%06d', (CASE{senders} ELSE i END) % {len(SENDERS)})",
             type="'STANDARD'", persistence="'PERSISTENT'", status="'SENT'", content=_text("x" * CONTENT_CHARACTERS),
             metadata="""'{"client":"bench"}'""", created_at=at, updated_at=at,
         )  # fmt: skip

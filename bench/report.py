@@ -33,6 +33,17 @@ def rows(results: Results) -> Iterator[Row]:
             f"floor: {_rate(sends.floor)}",
             _ratio(sends.ratio),
         )
+    noise = results.noise
+    for how, rate, ratio, noisy in (
+        ("rates off", noise.without_rates, noise.ratio_without_rates, noise.noisy_per_second_without_rates),
+        ("rates on", noise.with_rates, noise.ratio_with_rates, noise.noisy_per_second_with_rates),
+    ):
+        yield Row(
+            f"sends of {noise.quiet_senders} quiet users next to one with {noise.noisy_senders} under way, {how}",
+            f"{_rate(rate)} (the noisy one: {noisy:,}/s)",
+            f"alone: {_rate(noise.alone)}",
+            f"p99 × {_ratio(ratio)}",
+        )
     flow = results.flow
     yield Row(
         "latency a channel flow adds, send to delivery",

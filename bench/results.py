@@ -55,6 +55,22 @@ class Flow(msgspec.Struct, frozen=True):
     """The latency added by the bare round trip, of paired rounds."""
 
 
+class Noise(msgspec.Struct, frozen=True):
+    """Quiet senders, some messages a second each, next to one noisy user with so many requests under way."""
+
+    quiet_senders: int
+    noisy_senders: int
+    alone: Rate
+    without_rates: Rate
+    with_rates: Rate
+    ratio_without_rates: Spread
+    """The 99th percentile next to the noisy one by that alone, of paired rounds."""
+    ratio_with_rates: Spread
+    noisy_per_second_without_rates: int
+    """What the noisy one is answered, refusals included."""
+    noisy_per_second_with_rates: int
+
+
 class FanOut(msgspec.Struct, frozen=True):
     """One message to so many sockets, from the send to the last one's having received it."""
 
@@ -91,6 +107,7 @@ class Results(msgspec.Struct, frozen=True):
     machine: Machine
     start_up: StartUp
     sends: list[Sends]
+    noise: Noise
     flow: Flow
     fan_out: FanOut
     memory: Memory

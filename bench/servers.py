@@ -60,15 +60,11 @@ def started(name: str, words: Sequence[str], key: Key, folder: Path, *, core: in
     """Python with these arguments, pinned to the first (0) or second (1) core, from its "listening" line to its end."""
     folder.mkdir(exist_ok=True)
     log = folder / "log"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CAMPANA_")}
-    environment["CAMPANA_ROOT_ACCESS_KEY_ID"] = key.access_key_id
-    environment["CAMPANA_ROOT_SECRET_ACCESS_KEY"] = key.secret
-    environment["PYTHONPATH"] = os.pathsep.join([str(machine.ROOT / "src"), str(machine.ROOT)])
     with log.open("w") as errors:
         process = subprocess.Popen(
             [sys.executable, *words],
             cwd=folder,
-            env=environment,
+            env=environment(key),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -95,6 +91,15 @@ def started(name: str, words: Sequence[str], key: Key, folder: Path, *, core: in
             process.wait()
         if process.stdout is not None:
             process.stdout.close()
+
+
+def environment(key: Key) -> dict[str, str]:
+    """For a server, or a command beside it: this source tree, no settings from outside, the run's key."""
+    found = {name: value for name, value in os.environ.items() if not name.startswith("CAMPANA_")}
+    found["CAMPANA_ROOT_ACCESS_KEY_ID"] = key.access_key_id
+    found["CAMPANA_ROOT_SECRET_ACCESS_KEY"] = key.secret
+    found["PYTHONPATH"] = os.pathsep.join([str(machine.ROOT / "src"), str(machine.ROOT)])
+    return found
 
 
 def pin(core: int) -> None:

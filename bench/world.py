@@ -1,5 +1,6 @@
 """What a measurement finds in the server: an app instance, users, a channel that all of them are members of."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count, cycle
@@ -13,7 +14,7 @@ from bench.signing import Signer, label
 BATCH = 100  # members that one call may add
 SESSIONS_PER_USER = 10
 
-_tokens = count()
+_tokens = count(int(time.time() * 100))  # other ones than the last run's: a file may be used again
 
 
 @dataclass(frozen=True, slots=True)

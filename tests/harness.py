@@ -44,14 +44,19 @@ LAMBDA = "arn:aws:lambda:us-east-1:123456789012:function:"
 
 
 class MovableClock:
-    """The machine's clock, put forward by `advance`; whoever sleeps on it then looks at the time again."""
+    """The machine's clock, put forward or back by `advance`; whoever sleeps on it then looks at the time again."""
 
     def __init__(self) -> None:
         self._ahead_ms = 0
+        self._stopped_at: int | None = None
         self._sleepers: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
 
     def now(self) -> int:
-        return SystemClock().now() + self._ahead_ms
+        return (SystemClock().now() if self._stopped_at is None else self._stopped_at) + self._ahead_ms
+
+    def stop(self) -> None:
+        """From now on time passes by `advance` alone."""
+        self._stopped_at = SystemClock().now()
 
     async def sleep(self, seconds: float) -> None:
         moved = asyncio.Event()
@@ -66,6 +71,7 @@ class MovableClock:
             self._sleepers.discard(sleeper)
 
     def advance(self, *, hours: float = 0, ms: int = 0) -> None:
+        """Negative: back."""
         self._ahead_ms += ms + int(hours * 3_600_000)
         for loop, moved in list(self._sleepers):
             loop.call_soon_threadsafe(moved.set)
@@ -119,7 +125,9 @@ class RunningServer:
         return self._clients[service]
 
 
-def client(service: str, url: str, *, key: str = KEY, secret: str = SECRET, validates: bool = True) -> Any:
+def client(
+    service: str, url: str, *, key: str = KEY, secret: str = SECRET, token: str | None = None, validates: bool = True
+) -> Any:
     """`validates`: whether boto3 itself refuses requests whose shape is wrong."""
     return boto3.client(
         service,
@@ -127,6 +135,7 @@ def client(service: str, url: str, *, key: str = KEY, secret: str = SECRET, vali
         region_name="us-east-1",
         aws_access_key_id=key,
         aws_secret_access_key=secret,
+        aws_session_token=token,
         config=Config(retries={"total_max_attempts": 1}, max_pool_connections=50, parameter_validation=validates),
     )
 
@@ -260,17 +269,20 @@ class Heard:
     type: str
     message_type: str
     payload: Any
+    reason: str | None = None
 
 
 _session_numbers = count(1)
 
 
-def connect_url(url: str, user_arn: str, *, key: str = KEY, secret: str = SECRET, **parameters: str) -> str:
+def connect_url(
+    url: str, user_arn: str, *, key: str = KEY, secret: str = SECRET, token: str | None = None, **parameters: str
+) -> str:
     """The signed URL of a live session."""
     base = url.replace("http", "ws", 1)
     given = {"sessionId": f"s{next(_session_numbers)}", "userArn": user_arn, **parameters}
     request = AWSRequest("GET", f"{url}/connect?{urlencode(given)}")
-    SigV4QueryAuth(Credentials(key, secret), "chime", "us-east-1", expires=10).add_auth(request)
+    SigV4QueryAuth(Credentials(key, secret, token), "chime", "us-east-1", expires=10).add_auth(request)
     return base + request.url.removeprefix(url)
 
 
@@ -286,7 +298,12 @@ class Session:
         frame = json.loads(self.socket.recv(timeout=PATIENCE_S))
         headers = frame["Headers"]
         payload = json.loads(frame["Payload"]) if "Payload" in frame else None
-        return Heard(headers["x-amz-chime-event-type"], headers["x-amz-chime-message-type"], payload)
+        return Heard(
+            headers["x-amz-chime-event-type"],
+            headers["x-amz-chime-message-type"],
+            payload,
+            headers.get("x-amz-chime-event-reason"),
+        )
 
     def until(self, type: str, **payload: Any) -> list[Heard]:
         """Everything up to and with the first event of this type whose payload has these members."""

@@ -19,19 +19,17 @@ def sub_channel_for(sizes: Mapping[str, int], target: int) -> str | None:
     return max(open_ones)[2] if open_ones else None
 
 
-def moves_to_new(sizes: Mapping[str, int], minimum: int) -> dict[str, int]:
-    """How many members each existing sub-channel gives to a new one that a newcomer is about to enter.
+def moves_to(filling: str, sizes: Mapping[str, int], most: int) -> dict[str, int]:
+    """How many members each other sub-channel gives to a new one, `most` of them together.
 
-    Just enough, taken evenly, that the new one holds the minimum or the average, whichever is more; nobody's last one.
+    Taken evenly, just enough that it holds the average. That is more than the minimum: all the others were full when
+    it was made, and the minimum is 40 percent of the target at most.
     """
-    if not sizes:
-        return {}
-    total = sum(sizes.values())
-    average = -(-(total + 1) // (len(sizes) + 1))
-    left = dict(sizes)
-    moves = dict.fromkeys(sizes, 0)
-    for _ in range(max(0, min(max(minimum, average) - 1, total - len(sizes)))):
-        fullest = max(left, key=lambda name: left[name])
+    average = -(-sum(sizes.values()) // len(sizes))
+    left = {name: size for name, size in sizes.items() if name != filling}
+    moves = dict.fromkeys(left, 0)
+    for _ in range(min(most, average - sizes[filling])):
+        fullest = max(left, key=left.__getitem__)
         left[fullest] -= 1
         moves[fullest] += 1
     return {name: count for name, count in moves.items() if count}

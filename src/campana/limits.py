@@ -29,6 +29,9 @@ IDEMPOTENCY_MS: Final = 24 * 60 * 60 * 1000
 RETENTION_GRACE_MS: Final = 30 * 24 * 60 * 60 * 1000
 JOURNAL_MS: Final = 10 * 60 * 1000
 
+CLOCK_PUT_BACK_MS: Final = 24 * 60 * 60 * 1000
+"""When the clock is put back by up to this much, the times of a channel's messages go on rising."""
+
 
 @dataclass(frozen=True, slots=True)
 class Quota:
@@ -40,7 +43,7 @@ class Quota:
     """In `campana quotas`; with underscores the setting's."""
     default: int
     does: str
-    """The setting's documentation."""
+    """What is counted, in a sentence."""
     adjustable: bool = True
     """Whether AWS raises it on request."""
     setting: str = ""
@@ -49,6 +52,11 @@ class Quota:
     @property
     def path(self) -> str:
         return self.setting or f"quotas.{self.name.replace('-', '_')}"
+
+    @property
+    def text(self) -> str:
+        """The setting's documentation."""
+        return self.does
 
     @property
     def of_account(self) -> bool:
@@ -114,6 +122,11 @@ class Rate:
     @property
     def path(self) -> str:
         return f"rates.{self.name.replace('-', '_')}"
+
+    @property
+    def text(self) -> str:
+        """The setting's documentation."""
+        return f"{self.does} For each {self.per.value}."
 
     @property
     def of_account(self) -> bool:

@@ -369,7 +369,7 @@ class Sessions:
 
 
 def _rows(rows: Iterable[limits.Quota | limits.Rate], type: Any) -> list[tuple[str, Any, Any]]:
-    return [(row.path.partition(".")[2], type, field(default=row.default, metadata={"text": row.does})) for row in rows]
+    return [(row.path.partition(".")[2], type, field(default=row.default, metadata={"text": row.text})) for row in rows]
 
 
 # Made of the table in limits.py; `text` in a field's metadata stands for the text under it.
@@ -775,6 +775,14 @@ def _contradictions(settings: Settings) -> list[Problem]:
         problems.append(
             Problem("notifier.url", source, "This needs a PostgreSQL database: a SQLite file has one node alone.")
         )
+    names = [entry.issuer.partition("://")[2].rstrip("/") for entry in settings.oidc]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            problems.append(
+                Problem(
+                    f"oidc[{number}].issuer", source, f"Another issuer is {name} too; policies cannot tell them apart."
+                )
+            )
     if auth.mode is AuthMode.NONE and not auth.open_to_network and not loopback(server.host):
         problems.append(
             Problem(

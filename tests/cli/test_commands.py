@@ -30,7 +30,7 @@ def run(tmp_path):
 
 def test_help_and_version(run):
     assert run("--version").stdout == f"campana {campana.__version__}\n"
-    for command in ("serve", "credentials", "config"):
+    for command in ("serve", "credentials", "config", "keys", "roles"):
         helped = run(command, "--help")
         assert helped.returncode == 0
         assert "examples:\n" in helped.stdout

@@ -21,6 +21,10 @@ OUTSIDE_THE_MODEL = {
 """What the front ends of AWS answer for every service."""
 
 
+ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+"""Exactly three digits: clients on phones parse no other form."""
+
+
 class Wrong(AssertionError):
     """An answer that is not of the contract."""
 
@@ -67,8 +71,8 @@ def _check_refusal(where: str, model: OperationModel, status: int, headers: Any,
         raise Wrong(f"{where}: {problem}")
 
 
-def problems(value: Any, shape: Shape, path: str) -> list[str]:
-    """What is wrong with a value of JSON as one of this shape."""
+def problems(value: Any, shape: Shape, path: str, *, iso: bool = False) -> list[str]:
+    """What is wrong with a value of JSON as one of this shape; `iso`: timestamps are text, as in events."""
     here = path or "the body"
     if value is None:
         return [f"{here} is null"]
@@ -82,7 +86,7 @@ def problems(value: Any, shape: Shape, path: str) -> list[str]:
                 problem
                 for name, member in shape.members.items()
                 if name in value
-                for problem in problems(value[name], member, f"{path}.{name}")
+                for problem in problems(value[name], member, f"{path}.{name}", iso=iso)
             ]
             return unknown + missing + inner
         case "list":
@@ -91,18 +95,26 @@ def problems(value: Any, shape: Shape, path: str) -> list[str]:
             inner = [
                 problem
                 for number, item in enumerate(value)
-                for problem in problems(item, shape.member, f"{path}[{number}]")
+                for problem in problems(item, shape.member, f"{path}[{number}]", iso=iso)
             ]
             # An empty list is right where the model's fewest is one: it means that there are none.
             return (_size(len(value), shape, here) if value else []) + inner
         case "map":
-            return [found for key, item in value.items() for found in problems(item, shape.value, f"{path}[{key!r}]")]
+            return [
+                problem
+                for key, item in value.items()
+                for problem in problems(item, shape.value, f"{path}[{key!r}]", iso=iso)
+            ]
         case "boolean":
             return [] if isinstance(value, bool) else [f"{here} is no boolean"]
         case "integer":
             if isinstance(value, bool) or not isinstance(value, int):
                 return [f"{here} is no integer"]
             return _size(value, shape, here)
+        case "timestamp" if iso:
+            if isinstance(value, str) and ISO.fullmatch(value):
+                return []
+            return [f"{here} is {value!r} and not like 2026-03-04T05:06:07.089Z"]
         case "timestamp":
             if isinstance(value, bool) or not isinstance(value, int | float):
                 return [f"{here} is {value!r} and not seconds since the epoch"]

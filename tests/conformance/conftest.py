@@ -43,17 +43,20 @@ class Report:
     def __init__(self) -> None:
         self.target = ""
         self._outcomes: dict[str, dict[str, str]] = defaultdict(dict)
+        self._chosen: dict[str, set[str]] = defaultdict(set)
         self._choices: dict[str, set[str]] = defaultdict(set)
 
     def add(self, item: pytest.Item, outcome: str) -> None:
         """The outcome of one of a test's phases; a failure of any is the test's."""
-        choices = {str(reason) for mark in item.iter_markers("choice") for reason in mark.args}
+        reasons = {str(reason) for mark in item.iter_markers("choice") for reason in mark.args}
         test = item.nodeid.rpartition("/")[2]
         for name in operations_of(item):
-            kept = self._outcomes[name]
-            if kept.get(test) != "failed":
-                kept[test] = outcome
-            self._choices[name] |= choices
+            if self._outcomes[name].get(test) != "failed":
+                self._outcomes[name][test] = outcome
+            if reasons:
+                self._chosen[name].add(test)
+            for reason in reasons:
+                self._choices[reason].add(name)
 
     def content(self) -> dict[str, Any]:
         """What is written: the same for the same outcomes, but for the date."""
@@ -62,15 +65,15 @@ class Report:
             "model": f"botocore {botocore.__version__}",
             "date": datetime.now(UTC).date().isoformat(),
             "operations": {name: self._of(name) for name in sorted({name for _, name in model.operations()})},
+            "choices": {reason: sorted(names) for reason, names in sorted(self._choices.items())},
         }
 
     def _of(self, name: str) -> dict[str, Any]:
+        """How many checks ended how, and how many of them are Campana's choice; the names of those that failed."""
         outcomes = self._outcomes.get(name, {})
-        return {
-            **{which: list(outcomes.values()).count(which) for which in ("passed", "failed", "skipped")},
-            "choices": sorted(self._choices.get(name, ())),
-            "failures": sorted(test for test, outcome in outcomes.items() if outcome == "failed"),
-        }
+        counts = {which: list(outcomes.values()).count(which) for which in ("passed", "failed", "skipped")}
+        failures = sorted(test for test, outcome in outcomes.items() if outcome == "failed")
+        return {**counts, "chosen": len(self._chosen.get(name, ())), **({"failures": failures} if failures else {})}
 
 
 def operations_of(item: pytest.Item) -> set[str]:
@@ -89,8 +92,19 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def pytest_sessionfinish(session: pytest.Session) -> None:
     file = session.config.getoption("conformance_report", None)
     if file:
-        report = session.config.stash[_REPORT]
-        Path(file).write_text(json.dumps(report.content(), indent=1, ensure_ascii=False) + "\n", "utf-8")
+        Path(file).write_text(_lines(session.config.stash[_REPORT].content()), "utf-8")
+
+
+def _lines(content: dict[str, Any]) -> str:
+    """JSON with a line for each operation and each choice, so that a change can be read."""
+    parts = []
+    for name, value in content.items():
+        if isinstance(value, dict):
+            inner = [f"  {json.dumps(key, ensure_ascii=False)}: {json.dumps(each)}" for key, each in value.items()]
+            parts.append(f" {json.dumps(name)}: {{\n" + ",\n".join(inner) + "\n }")
+        else:
+            parts.append(f" {json.dumps(name)}: {json.dumps(value)}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 @pytest.fixture(scope="session")

@@ -457,13 +457,17 @@ def _bot(world: World) -> Members:
     return {"AppInstanceBotArn": world.bot.arn}
 
 
+def _new_bot(world: World) -> Members:
+    return {"AppInstanceBotArn": world.new_bot().arn}
+
+
 def update_app_instance_bot(world: World) -> Members:
-    return {**_bot(world), "Name": "Bot", "Metadata": "m", "Configuration": world.lex()}
+    return {**_new_bot(world), "Name": "Bot", "Metadata": "m", "Configuration": world.lex()}
 
 
 def update_older_bot(world: World) -> Members:
     configuration = create_older_bot(world)["Configuration"]
-    return {**_bot(world), "Name": "Bot", "Metadata": "", "Configuration": configuration}
+    return {**_new_bot(world), "Name": "Bot", "Metadata": "", "Configuration": configuration}
 
 
 def register_app_instance_user_endpoint(world: World) -> Members:
@@ -549,7 +553,7 @@ GOOD: dict[str, list[Good]] = {
     "CreateAppInstanceUser": [create_app_instance_user],
     "DeleteAppInstance": [delete_app_instance],
     "DeleteAppInstanceAdmin": [delete_app_instance_admin],
-    "DeleteAppInstanceBot": [lambda world: {"AppInstanceBotArn": world.new_bot().arn}],
+    "DeleteAppInstanceBot": [_new_bot],
     "DeleteAppInstanceUser": [_new_user],
     "DeregisterAppInstanceUserEndpoint": [_endpoint],
     "DescribeAppInstance": [_app_instance],

@@ -59,7 +59,8 @@ class Session:
         if base.startswith("wss"):
             trust = ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE"))
         url = signed_url(target, base, user_arn, **parameters)
-        return cls(websocket(url, ssl=trust, open_timeout=PATIENCE_S, compression=None, proxy=None))
+        opening = websocket(url, ssl=trust, open_timeout=PATIENCE_S, compression=None, proxy=None)
+        return cls(opening.__enter__())
 
     def next(self) -> Event:
         """The next frame."""

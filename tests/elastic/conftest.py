@@ -8,7 +8,7 @@ from tests.elastic.hall import Hall
 from tests.harness import App, RunningServer, running
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """Sub-channels are balanced a second after somebody has left, and here nobody waits for it."""
     with running(tmp_path_factory.mktemp("elastic")) as server:

@@ -71,11 +71,11 @@ class Hall:
         found: str = place["AppInstanceUserMembershipSummary"]["SubChannelId"]
         return found
 
-    def settles_after(self, hours: float) -> None:
-        """What falls due in this time is done; then the clock is put back, or requests signed by it would be late."""
-        self.server.clock.advance(hours=hours)
+    def settles_after(self, *, hours: float = 0, ms: int = 0) -> None:
+        """What falls due in this time is done. Then the clock is put back, or what clients sign would be too old."""
+        self.server.clock.advance(hours=hours, ms=ms)
         self.server.settle()
-        self.server.clock.advance(hours=-hours)
+        self.server.clock.advance(hours=-hours, ms=-ms)
 
     def two_rooms(self) -> "Rooms":
         """Five members where four fill a sub-channel: u04 made the second one, and u02 and u03 were moved to it."""
@@ -86,8 +86,7 @@ class Hall:
 
     def settles(self) -> None:
         """The time comes when sub-channels are balanced, and they are."""
-        self.server.clock.advance(ms=1_001)
-        self.server.settle()
+        self.settles_after(ms=1_001)
 
 
 @dataclass(frozen=True)

@@ -17,20 +17,25 @@ def test_the_minimum_is_the_ceiling_of_the_percentage() -> None:
     assert elastic.minimum_memberships(3, 40) == 2
 
 
-@given(plans(), st.integers(1, 300))
-def test_joining_one_after_the_other_loses_nobody_and_overfills_nothing(plan: tuple[int, int], number: int) -> None:
+@given(plans(), st.integers(1, 300), st.integers(1, 70))
+def test_joining_one_after_the_other_loses_nobody_and_overfills_nothing(
+    plan: tuple[int, int], number: int, most: int
+) -> None:
     target, minimum = plan
     sizes: dict[str, int] = {}
     for joined in range(1, number + 1):
         name = elastic.sub_channel_for(sizes, target)
         if name is None:
             name = f"s{len(sizes)}"
-            moves = elastic.moves_to_new(sizes, minimum)
-            assert moves == elastic.moves_to_new(dict(sizes), minimum)
-            for old, moved in moves.items():
-                sizes[old] -= moved
-            sizes[name] = sum(moves.values())
-        sizes[name] += 1
+            sizes[name] = 1
+            while moves := elastic.moves_to(name, sizes, most):
+                assert moves == elastic.moves_to(name, dict(sizes), most)
+                assert sum(moves.values()) <= most
+                for old, moved in moves.items():
+                    sizes[old] -= moved
+                    sizes[name] += moved
+        else:
+            sizes[name] += 1
         assert sum(sizes.values()) == joined
         assert max(sizes.values()) <= target
         assert len(sizes) == 1 or min(sizes.values()) >= minimum

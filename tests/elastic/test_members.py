@@ -71,7 +71,7 @@ def test_a_transfer_is_told_to_the_one_who_is_moved_alone(hall: Hall) -> None:
 
         event = ear.next()
         assert (event.type, event.message_type) == ("UPDATE_CHANNEL_MEMBERSHIP", "SYSTEM")
-        assert event.payload.pop("LastUpdatedTimestamp") > event.payload.pop("CreatedTimestamp")
+        assert event.payload.pop("LastUpdatedTimestamp") >= event.payload.pop("CreatedTimestamp")
         assert event.payload == {
             "InvitedBy": {"Arn": hall.mod.arn, "Name": "Mod"},
             "Type": "DEFAULT",
@@ -82,19 +82,16 @@ def test_a_transfer_is_told_to_the_one_who_is_moved_alone(hall: Hall) -> None:
         event = ear.next()
         assert (event.type, event.payload["Member"]["Name"]) == ("CREATE_CHANNEL_MEMBERSHIP", "New")
         assert heard_before(left_behind, lambda: hall.mod.update_channel(ChannelArn=hall.channel, Name="H")) == []
-        stays.connects().close()
-        hall.mod.create_channel_membership(
-            ChannelArn=hall.channel, MemberArn=hall.mod.arn, Type="DEFAULT", SubChannelId=second
-        )
+        hall.joins(hall.mod, second)
         assert moderating.next().type == "CREATE_CHANNEL_MEMBERSHIP"  # the first thing a moderator hears
 
 
 def test_who_joins_and_leaves_is_told_in_the_sub_channel(hall: Hall) -> None:
     rooms = hall.two_rooms()
-    here, there = rooms.in_second[0], rooms.in_first[0]
-    with here.connects() as inside, there.connects() as outside, hall.app.user("new").connects() as newcomer:
-        hall.joins(User(hall.app, hall.app.arn + "/user/new"))
-        hall.leaves(User(hall.app, hall.app.arn + "/user/new"))
+    here, there, new = rooms.in_second[0], rooms.in_first[0], hall.app.user("new")
+    with here.connects() as inside, there.connects() as outside, new.connects() as newcomer:
+        hall.joins(new)
+        hall.leaves(new)
         ending = heard_before(outside, lambda: hall.mod.update_channel(ChannelArn=hall.channel, Name="H"))
 
         for ear in (inside, newcomer):
@@ -215,7 +212,7 @@ def test_many_added_at_once_may_need_a_new_sub_channel(hall: Hall) -> None:
     answer = hall.mod.batch_create_channel_membership(ChannelArn=hall.channel, MemberArns=[user.arn for user in fresh])
 
     assert answer["Errors"] == []
-    assert list(hall.sizes().values()) == [3, 4]
+    assert sorted(hall.sizes().values()) == [3, 4]
 
 
 # Moderators choose

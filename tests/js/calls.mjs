@@ -4,22 +4,29 @@
 import * as identity from '@aws-sdk/client-chime-sdk-identity';
 import * as messaging from '@aws-sdk/client-chime-sdk-messaging';
 
-/** A function that calls, through clients with this configuration. */
+/** A function that calls, through clients with this configuration; `headers` are added to the request and signed. */
 export function caller(configuration) {
   const services = {
     'chime-sdk-identity': [identity, new identity.ChimeSDKIdentityClient(configuration)],
     'chime-sdk-messaging': [messaging, new messaging.ChimeSDKMessagingClient(configuration)],
   };
-  return async ({ service, operation, input }) => {
+  return async ({ service, operation, input, headers }) => {
     const [sdk, client] = services[service];
     try {
-      const { $metadata, ...answer } = await client.send(new sdk[`${operation}Command`](withDates(input)));
+      const command = new sdk[`${operation}Command`](withDates(input));
+      if (headers) command.middlewareStack.add(adding(headers), { step: 'build' });
+      const { $metadata, ...answer } = await client.send(command);
       return { answer: withoutDates(answer), status: $metadata.httpStatusCode, requestId: $metadata.requestId };
     } catch (error) {
       return refusal(error, sdk);
     }
   };
 }
+
+const adding = (headers) => (next) => (details) => {
+  Object.assign(details.request.headers, headers);
+  return next(details);
+};
 
 /** What an exception tells. `typed`: it is one of the SDK's own classes, of that name. */
 export function refusal(error, sdk) {

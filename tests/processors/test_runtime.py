@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from tests.node import NODE_RIC
 
 from campana.clock import Ids, SystemClock
 from campana.processors.runtime import (
@@ -425,18 +426,14 @@ def test_the_runtime_api_hangs_up_on_garbage():
 # Node.js.
 
 
-def node_client(own: bool) -> None:
+@pytest.fixture(params=[False, True], ids=["aws-lambda-ric", "own client"])
+def own_node_client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     if shutil.which("node") is None:
         pytest.skip("Node.js is not installed")
-    if not own and not os.environ.get("CAMPANA_NODE_RIC") and shutil.which("aws-lambda-ric") is None:
-        folders = [folder / "node_modules/.bin/aws-lambda-ric" for folder in INDEX.parents]
-        if not any(path.exists() for path in folders):
-            pytest.skip("aws-lambda-ric is not installed: make node-ric")
-
-
-@pytest.fixture(params=[False, True], ids=["aws-lambda-ric", "own client"])
-def own_node_client(request: pytest.FixtureRequest) -> bool:
-    node_client(request.param)
+    if not request.param:
+        if not NODE_RIC.exists():
+            pytest.skip("tests/js/ric/node_modules is missing: run `make node-ric`")
+        monkeypatch.setenv("CAMPANA_NODE_RIC", str(NODE_RIC))
     return request.param
 
 
@@ -458,17 +455,24 @@ def test_a_javascript_function_gets_the_event_and_its_answer_comes_back(own_node
     asyncio.run(story())
 
 
-def test_callbacks_and_older_modules_work(own_node_client):
-    legacy = INDEX.with_name("legacy.cjs")
-    assert outcome_of(of("calls_back", INDEX), 1, own_clients=own_node_client) == {"event": 1}
-    assert outcome_of(of("echo", legacy), 2, own_clients=own_node_client) == {"event": 2}
+def test_older_modules_work(own_node_client):
+    assert outcome_of(of("echo", INDEX.with_name("legacy.cjs")), 2, own_clients=own_node_client) == {"event": 2}
+
+
+def test_handlers_with_a_callback_work_with_our_client_and_no_longer_with_awss(own_node_client):
+    outcome = outcome_of(of("calls_back", INDEX), 1, own_clients=own_node_client)
+
+    if own_node_client:
+        assert outcome == {"event": 1}
+    else:
+        assert outcome.kind is FailureKind.INIT
+        assert "AWS Lambda has removed support for callback-based function handlers" in outcome.message
 
 
 @pytest.mark.parametrize(
     ("handler", "kind", "message"),
     [
         ("raises", FailureKind.ERROR, "TypeError: no"),
-        ("raises_later", FailureKind.ERROR, "TypeError: too late"),
         ("exits", FailureKind.CRASH, "ended with status 3"),
         ("hangs", FailureKind.TIMEOUT, "Task timed out after 2.00 seconds."),
         ("missing", FailureKind.INIT, "missing"),
@@ -479,6 +483,17 @@ def test_a_javascript_function_that_fails(own_node_client, handler, kind, messag
 
     assert failure.kind is kind
     assert message in failure.message
+
+
+def test_a_javascript_exception_that_nobody_catches_is_told_by_our_client_and_ends_awss(own_node_client):
+    failure = outcome_of(of("raises_later", INDEX), own_clients=own_node_client)
+
+    if own_node_client:
+        assert failure.kind is FailureKind.ERROR
+        assert "TypeError: too late" in failure.message
+    else:
+        assert failure.kind is FailureKind.CRASH
+        assert "ended with status 1" in failure.message
 
 
 def test_a_javascript_function_that_runs_out_of_memory(own_node_client):

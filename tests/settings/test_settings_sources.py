@@ -184,6 +184,47 @@ def test_certificate_files_go_with_their_mode():
     assert load("", {}, server__tls="files", server__tls_cert="here.pem", server__tls_key="here.pem")
 
 
+OIDC = '[[oidc]]\nissuer = "{}"\naudiences = ["web"]\njwks = "{}"\n'
+
+
+def test_identity_providers_and_roles(tmp_path):
+    Path("trust.json").write_text('{"Version": "2012-10-17"}')
+    found = load(
+        OIDC.format("https://id.example.com/a", "https://id.example.com/jwks")
+        + OIDC.format("https://id.example.com/b", "jwks.json")
+        + '[[roles]]\nname = "chat"\ntrust = "trust.json"\npolicy = \'{"Statement": []}\'\n'
+    )
+
+    first, second = found.oidc
+    assert (first.jwks, first.audiences) == (HttpEndpoint("https://id.example.com/jwks"), ("web",))
+    assert second.jwks == tmp_path / "jwks.json"
+    (role,) = found.roles
+    assert (role.trust.text, role.policy.text) == ('{"Version": "2012-10-17"}', '{"Statement": []}')
+
+
+@pytest.mark.parametrize(
+    ("toml", "problem"),
+    [
+        (OIDC.format("id.example.com", "jwks.json"), "oidc[0].issuer: Expected a URL"),
+        (OIDC.format("https://id.example.com", "https://u:p@id.example.com"), "oidc[0].jwks: A URL with a user"),
+        (OIDC.format("https://id.example.com", "a").replace('["web"]', "[]"), "oidc[0].audiences: Expected"),
+        (OIDC.format("https://id/a", "a") + OIDC.format("https://id/a", "a"), "oidc[1].issuer: The same issuer stands"),
+        (
+            OIDC.format("https://id/a", "a") + OIDC.format("https://id/a/", "a"),
+            "oidc[1].issuer: Another issuer is id/a",
+        ),
+        (OIDC.format("https://id/a", "a") + OIDC.format("http://id/a", "a"), "oidc[1].issuer: Another issuer is id/a"),
+        ('[[roles]]\nname = "a b"\ntrust = "{}"', "roles[0].name: Expected up to 64 letters"),
+        ('[[roles]]\nname = "a"\ntrust = "gone.json"', "roles[0].trust: The file"),
+        ('[[roles]]\nname = "a"\ntrust = "{x"', "roles[0].trust: Expected JSON"),
+        ('[[roles]]\nname = "a"', "roles[0].trust: This is required."),
+    ],
+)
+def test_identity_providers_and_roles_that_cannot_be_used(toml, problem):
+    found = problems(toml)
+    assert any(each.startswith(problem) for each in found), found
+
+
 @pytest.mark.parametrize(
     ("text", "target"),
     [

@@ -32,6 +32,7 @@ from campana.store import (
     memberships,
     messages,
     moderators,
+    quotas,
     search,
     streaming,
     sub_channels,
@@ -156,7 +157,7 @@ LOOK_UPS: dict[str, tuple[Fill, Look]] = {
     "due executions among later ones": (LATER, lambda tx, _: executions.due(tx, 3, PAGE)),
     "the next due execution": (LATER, lambda tx, far: executions.next_due(tx, int(far[0] or 0))),
     "completed executions whose time is over": (COMPLETED, lambda tx, _: executions.forget_completed(tx, 3, PAGE)),
-    "leases among completed executions": (COMPLETED, lambda tx, _: executions.release_leases(tx, "INVOKING", 0)),
+    "leases among completed executions": (COMPLETED, lambda tx, _: executions.shorten_leases(tx, "INVOKING", 0)),
     "the oldest deletion": (rows("deletions", arn=NAME, requested_at="i"), lambda tx, _: deletions.some(tx, 1)),
     "one of a member's many memberships": (CHANNELS_OF_ONE, lambda tx, _: memberships.of_member(tx, "000007", "x")),
     "one of many members": (MEMBERS, lambda tx, _: memberships.of_member(tx, "x", "000007")),
@@ -166,9 +167,9 @@ LOOK_UPS: dict[str, tuple[Fill, Look]] = {
         rows("memberships", member_arn=NAME, type="'DEFAULT'", **IN_TIME),
         lambda tx, _: memberships.newest_regular(tx, "x", "x", PAGE),
     ),
-    "the members of one sub-channel among many": (
+    "some members of one sub-channel among many": (
         rows("memberships", sub_channel_id=NAME, member_arn=NAME, type="'DEFAULT'"),
-        lambda tx, _: memberships.of_sub_channel(tx, "x", "000007"),
+        lambda tx, _: memberships.some_of_sub_channel(tx, "x", "000007", PAGE),
     ),
     "a page of a member's memberships, searched": (
         CHANNELS_OF_ONE,
@@ -242,12 +243,28 @@ LOOK_UPS: dict[str, tuple[Fill, Look]] = {
         rows("channels", arn=NAME, expires_at="i"),
         lambda tx, _: channels.expiring(tx, 3, PAGE),
     ),
-    "app instances with a retention among many without": (
+    "an app instance with old messages among many without": (
         both(
-            rows("app_instances", arn=NAME, retention_days="NULL", retention_deletes_from="NULL"),
-            one_more("app_instances", retention_deletes_from="1"),
+            rows("app_instances", arn=NAME, retention_days="NULL", retention_purges_at="NULL"),
+            one_more("app_instances", retention_purges_at="1"),
         ),
-        lambda tx, _: app_instances.retaining(tx, 3),
+        lambda tx, _: app_instances.to_purge(tx, 3),
+    ),
+    "the next channels of an app instance by their ARNs": (
+        rows("channels", arn=f"'x/channel/' || {NAME}"),
+        lambda tx, far: channels.after(tx, "x", f"x/channel/{far[1]}", PAGE),
+    ),
+    "a batch of old messages of a channel": (
+        both(MESSAGES, COMPLETED),
+        lambda tx, _: messages.purge(tx, "x", "x", before=10**13, limit=PAGE),
+    ),
+    "what was set for one app instance among many": (
+        rows("quotas", app_instance_arn=NAME),
+        lambda tx, _: (quotas.of(tx, "000007"), quotas.in_force(tx, "000007"), quotas.find(tx, "000007", "x")),
+    ),
+    "a count and its quota among many": (
+        both(rows("quotas", app_instance_arn=NAME), rows("counts", owner=NAME)),
+        lambda tx, _: quotas.used(tx, owner="000007", what="x", app_instance_arn="000007", name="x"),
     ),
     "some channels of an app instance": (
         rows("channels", arn=NAME, privacy="'PRIVATE'"),
@@ -282,9 +299,9 @@ LOOK_UPS: dict[str, tuple[Fill, Look]] = {
         MESSAGES,
         lambda tx, _: deletions.rows_of_sub_channel(tx, "x", "x", PAGE),
     ),
-    "a batch of the roles of somebody who is gone": (
+    "a batch of the roles and bans of somebody who is gone": (
         both(rows("moderators", channel_arn=NAME), rows("bans", channel_arn=NAME)),
-        lambda tx, _: deletions.roles_of_identity(tx, "x", PAGE),
+        lambda tx, _: (moderators.some_of_identity(tx, "x", PAGE), deletions.bans_of_identity(tx, "x", PAGE)),
     ),
     "a batch of what an app instance leaves behind": (
         both(rows("admins", admin_arn=NAME), rows("channel_flows", arn=NAME)),

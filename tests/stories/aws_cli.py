@@ -1,7 +1,7 @@
 """Runs command lines of the AWS CLI (version 1), each in a process of its own, forked when the CLI has been loaded.
 
-Loading takes most of a command's time, and a story has many commands. Each line of input is a JSON list, the words after
-`aws`; each line of output an object: `code`, `output`, `errors`. Behind the fork is what the program `aws` does.
+Loading takes most of a command's time, and a story has many commands. Each line of input is a JSON list, the words
+after `aws`; each line of output an object: `code`, `output`, `errors`. Behind the fork is what the program `aws` does.
 """
 
 import json

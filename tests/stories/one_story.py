@@ -3,10 +3,10 @@
     for chapter in CHAPTERS:
         chapter(story)
 
-A chapter is a piece of the program such an application is: it makes calls, uses what they answer, and asserts what must
-have come. Whose client makes the calls is the `Teller`'s business: answers are dictionaries with the API's names and
-timestamps are aware `datetime`s, whatever the client makes of them. `Story.transcript` has everything that was answered,
-with what differs from one telling to the next (ids, times, tokens) taken out, so that tellings can be compared.
+A chapter is a piece of the program such an application is: it makes calls, uses what they answer, and asserts what
+must have come. Whose client makes the calls is the `Teller`'s business: answers are dictionaries with the API's names
+and timestamps are aware `datetime`s, whatever the client makes of them. `Story.transcript` has everything that was
+answered, without what differs from one telling to the next (ids, times, tokens), so that tellings can be compared.
 """
 
 import json

@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from tests.stories import aws_cli
 from tests.stories.one_story import Call, Refused, Told
-from tests.stories.serving import Program, Server
+from tests.stories.serving import Program
 
 CLI_PATIENCE_S = 60
 CLI_AT_ONCE = 2
@@ -27,20 +27,22 @@ CLI_AT_ONCE = 2
 class Boto3:
     """The reference: what it makes of the API is what the others must make of it."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(self, client: Callable[[str], Any]) -> None:
+        """`client` makes the client of a service, or has it."""
+        self._client = client
 
     def tell(self, call: Call) -> Told:
-        client = self._server.client(call.service)
+        client = self._client(call.service)
         try:
             answer = getattr(client, xform_name(call.operation))(**call.members)
-        except ClientError as error:
-            name, answer = error.response["Error"]["Code"], error.response
-            assert type(error) is getattr(client.exceptions, name), error
-            outcome: Any = Refused(name, answer["Error"]["Message"])
-        else:
-            outcome = {member: value for member, value in answer.items() if member != "ResponseMetadata"}
-        return Told(outcome, answer["ResponseMetadata"]["HTTPStatusCode"])
+        except ClientError as refusal:
+            name = refusal.response["Error"]["Code"]
+            if type(refusal) is not getattr(client.exceptions, name):
+                raise AssertionError(f"{type(refusal)} is not the client's {name}") from None
+            outcome = Refused(name, refusal.response["Error"]["Message"])
+            return Told(outcome, refusal.response["ResponseMetadata"]["HTTPStatusCode"])
+        status = answer.pop("ResponseMetadata")["HTTPStatusCode"]
+        return Told(answer, status)
 
     def tell_together(self, calls: Sequence[Call]) -> list[Told]:
         return [self.tell(call) for call in calls]

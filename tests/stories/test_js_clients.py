@@ -3,9 +3,7 @@
 Their programs are in tests/js; each tells what it saw in lines of JSON.
 """
 
-import shutil
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,26 +11,13 @@ from typing import Any
 import pytest
 
 from tests.harness import LAMBDA, App, Processor, User, calls_back
+from tests.node import JS, NODE_RIC, why_no_node
 from tests.stories.serving import Program, Server, serving
 
-JS = Path(__file__).parents[1] / "js"
 MODERATE = JS / "functions" / "moderate" / "index.mjs"
-NODE_RIC = JS / "ric" / "node_modules" / ".bin" / "aws-lambda-ric"
 
 
-def why_not() -> str:
-    """What these tests need and this machine has not got; empty if it has all."""
-    if (node := shutil.which("node")) is None:
-        return "Node is not installed"
-    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    if int(version.removeprefix("v").partition(".")[0]) < 20:
-        return f"Node {version} is older than 20, which the AWS SDK needs"
-    if not (JS / "node_modules").is_dir():
-        return "tests/js/node_modules is missing: run `make js`"
-    return ""
-
-
-pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
+pytestmark = pytest.mark.skipif(bool(why_no_node()), reason=why_no_node())
 
 NodePrograms = Callable[..., Program]
 
@@ -231,11 +216,11 @@ class Listener:
 
 
 @pytest.fixture
-def listens(node: NodePrograms) -> Callable[[User], Listener]:
+def listens(node: NodePrograms) -> Callable[..., Listener]:
     """Opens a session of a user and waits until it is established."""
 
-    def start(user: User) -> Listener:
-        listener = Listener(node(user.app.server, "session.mjs", user.arn))
+    def start(user: User, **variables: str) -> Listener:
+        listener = Listener(node(user.app.server, "session.mjs", user.arn, **variables))
         listener.takes_up()
         return listener
 
@@ -326,6 +311,33 @@ def test_a_session_survives_a_restart_by_its_own_reconnect(tmp_path, listens, en
         ann.sends(channel, "after")
         assert ear.hears()[1]["Content"] == "after"
         assert [message["Content"] for message in bob.reads(channel)] == ["after", "before"]
+        ear.stops()
+
+
+def test_a_session_is_handed_the_details_of_its_channels_and_again_when_it_comes_back(tmp_path, listens):
+    with serving(tmp_path, "--tls", "self-signed") as server:
+        ann, bob = App(server).users("ann", "bob")
+        channels = [ann.makes_channel(members=[bob]) for _ in range(60)]
+        for channel in channels[:55]:
+            ann.sends(channel, "hello")
+        for channel in channels[:40]:
+            bob.update_channel_read_marker(ChannelArn=channel)
+        unread, read, silent = channels[40:55], channels[:40], channels[55:]
+
+        ear = listens(bob, PREFETCH_SORT_BY="unread")
+        first = [ear.hears() for _ in range(50)]
+        server.kill()
+        server.start()
+        ear.takes_up_again()
+        again = [ear.hears() for _ in range(50)]
+        ann.sends(silent[0], "the next")
+
+        for heard in (first, again):
+            assert {kind for kind, _ in heard} == {"CHANNEL_DETAILS"}
+            assert {payload["Channel"]["ChannelArn"] for _, payload in heard} == {*unread, *read[-35:]}
+            assert {payload["ChannelMessages"][0]["Content"] for _, payload in heard} == {"hello"}
+        kind, payload = ear.hears()
+        assert (kind, payload["Content"]) == ("CREATE_CHANNEL_MESSAGE", "the next")
         ear.stops()
 
 

@@ -6,22 +6,33 @@ import sys
 from pathlib import Path
 
 import msgspec
-from bench.results import Results
+from bench.results import Results, ScaleResults
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*words: str) -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", *words], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_tiny_run_measures_everything(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
 
-    run = subprocess.run(
-        [sys.executable, "-m", "bench", "--smoke", "--dir", str(tmp_path), "--json", str(figures)],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
-        capture_output=True,
-        text=True,
-    )
+    run("--smoke", "--dir", str(tmp_path), "--json", str(figures))
 
-    assert run.returncode == 0, run.stderr
     results = msgspec.json.decode(figures.read_bytes(), type=Results)
     assert [sends.campana.per_second.median > 0 for sends in results.sends] == [True, True]
+
+
+def test_a_tiny_run_among_few_rows_and_many_measures_everything(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+
+    run("scale", "--smoke", "--dir", str(tmp_path), "--json", str(figures))
+
+    results = msgspec.json.decode(figures.read_bytes(), type=ScaleResults)
+    assert results.message_bytes > 300
+    assert all(len(case.points) > 1 and case.points[-1].cpu_us > 0 for case in results.cases)

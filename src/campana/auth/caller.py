@@ -14,7 +14,7 @@ import msgspec
 
 from campana import log
 from campana.auth import policy
-from campana.auth.policy import Context, Decision, Policy
+from campana.auth.policy import Context, Decision, Policy, PolicyError
 from campana.auth.sealing import Sealer, Unreadable
 from campana.auth.session_token import NotAToken, Session, SessionTokens
 from campana.errors import ExpiredToken, UnrecognizedClient
@@ -186,12 +186,13 @@ class KeyRing:
         return Known(_session_caller(session, policies), self.tokens.secret_of(access_key_id))
 
     def _open(self, row: keys.AccessKey) -> Known | None:
+        documents: list[str] = msgspec.json.decode(row.policies, type=list[str])
         try:
             secret = self._sealer.open(row.secret, row.id).decode()
-        except Unreadable:  # the key file was changed, or the database comes from elsewhere
-            log.error("credentials.unreadable", access_key=row.id)
+            policies = tuple(policy.parse(document) for document in documents)
+        except (Unreadable, PolicyError) as error:  # the key file was changed, or the database comes from elsewhere
+            log.error("credentials.unreadable", access_key=row.id, error=type(error).__name__)
             return None
-        documents: list[str] = msgspec.json.decode(row.policies, type=list[str])
         tags: dict[str, str] = msgspec.json.decode(row.tags, type=dict[str, str])
         values = _principal_values(row.account, row.principal_arn, row.id, tags)
         caller = Caller(
@@ -199,7 +200,7 @@ class KeyRing:
             account=row.account,
             principal_arn=row.principal_arn,
             user_id=row.id,
-            policies=tuple(policy.parse(document) for document in documents),
+            policies=policies,
             context=policy.context_of(
                 values | {"aws:username": row.principal_arn.rpartition("/")[2], "aws:PrincipalType": "User"}
             ),
@@ -236,7 +237,9 @@ def _session_caller(session: Session, policies: tuple[Policy, ...] | None) -> Ca
     ) | {"aws:TokenIssueTime": _seconds(session.issued_at)}
     if session.role_arn:
         values["aws:PrincipalType"] = "AssumedRole"
-    elif session.principal_arn.partition(":user/")[1]:
+    elif ":federated-user/" in session.principal_arn:
+        values["aws:PrincipalType"] = "FederatedUser"
+    elif ":user/" in session.principal_arn:
         values |= {"aws:PrincipalType": "User", "aws:username": session.principal_arn.rpartition("/")[2]}
     return Caller(
         access_key_id=session.access_key_id,

@@ -192,9 +192,13 @@ class Pattern:
     parts: tuple[_Part, ...]
     fixed: "re.Pattern[str] | None" = field(default=None, compare=False)
     """What it comes to, if it has no variables."""
+    literal: str | None = field(default=None, compare=False)
+    """The one text it stands for, if it has no wildcards either: most patterns, and the quickest to compare."""
 
     def matches(self, text: str, context: Context) -> bool:
         """Wildcards in the value of a variable are ordinary characters. A variable without a value: no match."""
+        if self.literal is not None:
+            return text == self.literal
         if self.fixed is not None:
             return self.fixed.fullmatch(text) is not None
         parts = self.filled(context)
@@ -243,7 +247,11 @@ def _expression(parts: tuple[str | _Wild, ...]) -> re.Pattern[str]:
 
 
 def _any_matches(patterns: Iterable[Pattern], texts: Iterable[str], context: Context) -> bool:
-    return any(pattern.matches(text, context) for pattern in patterns for text in texts)
+    for pattern in patterns:  # a generator would double what it costs, for every call
+        for text in texts:
+            if pattern.matches(text, context):
+                return True
+    return False
 
 
 _TOKEN: Final = re.compile(r"\$\{([^{}]*)\}|([*?])|([^*?$]+|\$)")
@@ -268,8 +276,11 @@ def pattern(text: str, *, variables: bool) -> Pattern:
 
 
 def _pattern(parts: Sequence[_Part]) -> Pattern:
-    plain = [part for part in parts if not isinstance(part, _Variable)]
-    return Pattern(tuple(parts), _expression(tuple(plain)) if len(plain) == len(parts) else None)
+    fixed = [part for part in parts if not isinstance(part, _Variable)]
+    if len(fixed) < len(parts):
+        return Pattern(tuple(parts))
+    literal = [part for part in fixed if isinstance(part, str)]
+    return Pattern(tuple(parts), _expression(tuple(fixed)), "".join(literal) if len(literal) == len(fixed) else None)
 
 
 def _variable(text: str) -> _Variable:

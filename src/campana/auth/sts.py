@@ -37,12 +37,8 @@ TAGS_MAX: Final = 50
 _SESSION_NAME: Final = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 _ROLE_ARN: Final = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,576}", re.ASCII)
 _TAG_TEXT: Final = re.compile(r"[\w\s.:/=+@-]*")
-_UNSUPPORTED: Final = (
-    "PolicyArns.member.1",
-    "SerialNumber",
-    "TokenCode",
-    "SourceIdentity",
-    "ProvidedContexts.member.1",
+_UNSUPPORTED: Final = frozenset(
+    {"PolicyArns", "ProvidedContexts", "ProviderId", "SerialNumber", "SourceIdentity", "TokenCode"}
 )
 
 
@@ -291,9 +287,9 @@ def _session_policy(parameters: Parameters) -> str:
 
 def _refuse_unsupported(parameters: Parameters) -> None:
     """What would change who may do what is refused rather than ignored."""
-    for name in _UNSUPPORTED:
-        if parameters.get(name):
-            raise _invalid(f"{name.partition('.')[0]} is not supported by this server.")
+    given = {name.partition(".")[0] for name, value in parameters.items() if value}
+    if unsupported := sorted(given & _UNSUPPORTED):
+        raise _invalid(f"{unsupported[0]} is not supported by this server.")
 
 
 def _given_tags(parameters: Parameters) -> _Tags:

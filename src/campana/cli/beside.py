@@ -27,6 +27,7 @@ class Beside:
 
     settings: Settings
     db: "Database"
+    secrets_key: bytes
     sealer: "Sealer"
     ids: "Ids"
     now: int
@@ -50,6 +51,7 @@ def opened(args: argparse.Namespace) -> Iterator[Beside]:
     from campana.auth import stored_keys
     from campana.auth.sealing import Sealer
     from campana.clock import Ids, SystemClock
+    from campana.errors import ApiError
     from campana.server import data_folder
     from campana.store import engines, migrate
     from campana.store.database import CannotOpen, Tx
@@ -61,9 +63,8 @@ def opened(args: argparse.Namespace) -> Iterator[Beside]:
             f"there is no database {place.path}; `campana serve` makes it at its first start; "
             "for another folder say --data-dir"
         )
-    sealer = Sealer(
-        data_folder.secrets_key(tree.server.data_dir, os.environ, ids, make=False), stored_keys.PURPOSE, ids
-    )
+    secrets_key = data_folder.secrets_key(tree.server.data_dir, os.environ, ids, make=False)
+    sealer = Sealer(secrets_key, stored_keys.PURPOSE, ids)
 
     def check(tx: Tx) -> None:
         if migrate.apply(tx, now):  # undone by the error
@@ -80,8 +81,8 @@ def opened(args: argparse.Namespace) -> Iterator[Beside]:
         raise SetupError(str(error)) from None
     try:
         db.write_now(check)
-        yield Beside(tree, db, sealer, ids, now)
-    except migrate.SchemaMismatch as error:
+        yield Beside(tree, db, secrets_key, sealer, ids, now)
+    except (migrate.SchemaMismatch, ApiError) as error:
         raise SetupError(str(error)) from None
     finally:
         db.close_now()

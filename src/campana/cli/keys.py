@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import re
 import shlex
 import sys
@@ -21,11 +22,13 @@ examples:
   campana keys create --policy backend.json
   campana keys create --user arn:aws:chime:us-east-1:123456789012:app-instance/APP/user/ann
   eval "$(campana keys create --admin --env)"
+  campana keys session --user arn:aws:chime:us-east-1:123456789012:app-instance/APP/user/ann --hours 2 --env
   campana keys list --json
   campana keys revoke CAMPAKIA0123456789ABCDEF
 
 A key takes effect and loses it at once, on a running server too; live sessions that a revoked key opened are closed.
-The secret is shown once, by create.
+The secret is shown once, by create. What session gives is kept nowhere: it ends when it expires, and when the root
+key changes.
 """
 _NAME = re.compile(r"[A-Za-z0-9_+=,.@:-]{1,64}")
 _ADMIN_POLICY = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "chime:*", "Resource": "*"}]}'
@@ -49,17 +52,28 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="a tag of the IAM user, aws:PrincipalTag/KEY in policies; may be repeated",
     )
-    create.add_argument("--env", action="store_true", help="as export lines for a shell")
+    session = actions.add_parser("session", help="temporary credentials for a user", allow_abbrev=False)
+    session.add_argument("--user", metavar="ARN", required=True, help="the app instance user to act as")
+    session.add_argument(
+        "--hours",
+        type=int,
+        default=1,
+        choices=range(1, 37),
+        metavar="N",
+        help="until they expire, 1 to 36 (default: 1)",
+    )
+    for action in (create, session):
+        action.add_argument("--env", action="store_true", help="as export lines for a shell")
     listing = actions.add_parser("list", help="all keys, without their secrets", allow_abbrev=False)
     revoke = actions.add_parser("revoke", help="take a key back, for good", allow_abbrev=False)
     revoke.add_argument("access_key_id", metavar="ID", help="access key id")
-    for action in (create, listing, revoke):
+    for action in (create, session, listing, revoke):
         beside.arguments(action)
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what `args.action` says; raises `SetupError`."""
-    act = {"create": _create, "list": _list, "revoke": _revoke}[args.action]
+    act = {"create": _create, "session": _session, "list": _list, "revoke": _revoke}[args.action]
     with beside.opened(args) as server:
         act(args, server)
     return 0
@@ -90,23 +104,65 @@ def _create(args: argparse.Namespace, server: Beside) -> None:
             now=server.now,
         )
     )
-    if args.json:
-        _print_json(
-            {
-                "Version": 1,  # so that it can be a credential_process
-                "AccessKeyId": key.id,
-                "SecretAccessKey": secret,
-                "PrincipalArn": key.principal_arn,
-            }
-        )
-    elif args.env:
-        print(f"export AWS_ACCESS_KEY_ID={shlex.quote(key.id)}")
-        print(f"export AWS_SECRET_ACCESS_KEY={shlex.quote(secret)}")
-    else:
-        print(f"access key id      {key.id}")
-        print(f"secret access key  {secret}")
-        print(f"principal          {key.principal_arn}")
+    _show(args, {"AccessKeyId": key.id, "SecretAccessKey": secret, "PrincipalArn": key.principal_arn})
+    if not args.json and not args.env:
         print("The secret is not shown again.", file=sys.stderr)
+
+
+def _session(args: argparse.Namespace, server: Beside) -> None:
+    """As GetFederationToken: the account's permissions, narrowed to those of one user."""
+    from campana.auth.session_token import Session, SessionTokens
+    from campana.auth.user_policy import user_policy
+    from campana.server import data_folder
+
+    user = _user(args.user)
+    root = data_folder.find_root_credentials(server.settings.server.data_dir, os.environ)
+    if root is None:
+        raise SetupError(f"the server's root key is needed: set {data_folder.ACCESS_KEY_ID_VARIABLE} as for the server")
+    account = server.settings.account
+    tokens = SessionTokens(server.secrets_key, server.ids)
+    given = tokens.issue(
+        Session(
+            access_key_id=tokens.new_access_key_id(),
+            account=account.account_id,
+            principal_arn=f"arn:{account.partition}:sts::{account.account_id}:federated-user/{user.id}",
+            user_id=f"{account.account_id}:{user.id}",
+            issued_at=server.now,
+            expires_at=server.now + args.hours * 3_600_000,
+            parent_key_id=root.access_key_id,
+            policy=user_policy(user),
+        )
+    )
+    _show(
+        args,
+        {
+            "AccessKeyId": given.access_key_id,
+            "SecretAccessKey": given.secret_access_key,
+            "SessionToken": given.session_token,
+            "Expiration": beside.moment(given.expires_at),
+        },
+    )
+
+
+_LINES = {
+    "AccessKeyId": ("access key id", "AWS_ACCESS_KEY_ID"),
+    "SecretAccessKey": ("secret access key", "AWS_SECRET_ACCESS_KEY"),
+    "SessionToken": ("session token", "AWS_SESSION_TOKEN"),
+    "Expiration": ("expires", None),
+    "PrincipalArn": ("principal", None),
+}
+
+
+def _show(args: argparse.Namespace, credentials: dict[str, str]) -> None:
+    if args.json:
+        _print_json({"Version": 1, **credentials})  # what AWS's credential_process wants
+        return
+    for name, value in credentials.items():
+        label, variable = _LINES[name]
+        if not args.env:
+            print(f"{label:17}  {value}")
+        elif variable is not None:
+            print(f"export {variable}={shlex.quote(value)}")
 
 
 def _permissions(args: argparse.Namespace) -> tuple[str, str]:
@@ -117,13 +173,18 @@ def _permissions(args: argparse.Namespace) -> tuple[str, str]:
         return _ADMIN_POLICY, "admin"
     from campana.auth.user_policy import user_policy
 
+    user = _user(args.user)
+    return user_policy(user), user.id
+
+
+def _user(text: str) -> arn.Arn:
     try:
-        user = arn.parse(args.user)
+        user = arn.parse(text)
     except arn.NotAnArn:
         user = None
     if user is None or user.kind is not arn.Kind.USER:
-        raise SetupError(f"{args.user} is not the ARN of an app instance user")
-    return user_policy(user), user.id
+        raise SetupError(f"{text} is not the ARN of an app instance user")
+    return user
 
 
 def _tags(given: list[str]) -> dict[str, str]:

@@ -21,6 +21,7 @@ COMMANDS = {
     "credentials": "show the root key pair",
     "keys": "make, list and revoke access keys with policies of their own",
     "roles": "make, show and delete roles, for temporary credentials",
+    "quotas": "show and set quotas and rates, also while a server is running",
     "config": "show, check or explain the settings",
 }
 

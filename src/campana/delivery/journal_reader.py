@@ -55,6 +55,7 @@ class JournalReader:
         self._poll_s = poll_s
         self._journal = journal
         self._wake = asyncio.Event()
+        self._reading = asyncio.Lock()
         notifier.subscribe(self.take)
 
     def open(self, follower: Follower, follows: Iterable[tuple[str, int]]) -> None:
@@ -97,9 +98,10 @@ class JournalReader:
 
     async def settle(self) -> None:
         """Read until nothing is known to be missing. Raises what the database raises; then nothing is forgotten."""
-        while self._hub.waits():
-            self._end_closed()
-            await self._read_some()
+        async with self._reading:  # a catch-up that two read at once would look like one with a gap
+            while self._hub.waits():
+                self._end_closed()
+                await self._read_some()
 
     # The two tasks of `run`
 

@@ -65,6 +65,8 @@ class Admitted:
     """What the credentials hang on, for `Sessions.review`."""
     prefetch: Order | None = None
     """Hand it the details of its user's channels, in this order; None: do not."""
+    connections_max: int | None = None
+    """How many sessions the user may have; None: what holds for everybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +232,8 @@ class Sessions(Generic[Request]):
         for peer in [*self._users.get(verdict.user_arn, ())]:
             if peer.id == verdict.session_id:
                 peer.end(REPLACED, "Replaced by a newer connection of this session")
-        if len(self._users.get(verdict.user_arn, ())) >= self._connections_per_user:
+        most = self._connections_per_user if verdict.connections_max is None else verdict.connections_max
+        if len(self._users.get(verdict.user_arn, ())) >= most:
             return Refusal(TOO_MANY, "The user has too many connections")
         return verdict
 

@@ -13,7 +13,7 @@ from campana.errors import BadRequest, Conflict, Forbidden
 from campana.flows import machine, payload
 from campana.flows.machine import AwaitingCallback, Completed, Deleted, Invoking, Plan, State, Step, Verdict
 from campana.flows.revision import Revision
-from campana.limits import STATUS_DETAIL_CHARACTERS
+from campana.limits import CLOCK_PUT_BACK_MS, STATUS_DETAIL_CHARACTERS
 from campana.store import channels, executions, messages, sub_channels
 from campana.store.channel_flows import ChannelFlow
 from campana.store.database import Tx
@@ -299,7 +299,8 @@ def release_new(unit: UnitOfWork, message: Message, *, stored: bool) -> None:
         else:
             messages.insert(unit.tx, message)
         if message.type == "STANDARD":
-            channels.has_new_message(unit.tx, message.channel_arn, unit.now)
+            at = max(unit.now, message.created_at)
+            channels.has_new_message(unit.tx, message.channel_arn, at, not_behind=unit.now + CLOCK_PUT_BACK_MS)
             if message.sub_channel_id:
                 sub_channels.has_new_message(unit.tx, message.channel_arn, message.sub_channel_id, unit.now)
     events.publish_message(unit, events.CREATE_CHANNEL_MESSAGE, message)

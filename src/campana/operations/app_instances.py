@@ -23,7 +23,7 @@ from campana.api.identity import (
 )
 from campana.auth.roles import POLICY_ONLY
 from campana.errors import Forbidden
-from campana.limits import RETENTION_GRACE_MS
+from campana.limits import APP_INSTANCE_LISTS, APP_INSTANCE_READS, APP_INSTANCE_WRITES, RETENTION_GRACE_MS
 from campana.operations import tagging
 from campana.operations.quotas import take
 from campana.operations.registry import operation
@@ -39,7 +39,7 @@ def existing(call: Call, app_instance_arn: str) -> app_instances.AppInstance:
     return found
 
 
-@operation(on=None, allow=POLICY_ONLY)
+@operation(on=None, allow=POLICY_ONLY, rate=APP_INSTANCE_WRITES)
 def create_app_instance(call: Call, request: CreateAppInstanceRequest) -> CreateAppInstanceResponse:
     """Make an app instance in the caller's account; its id is a UUID."""
     take(call, call.caller.account, "app instances")
@@ -59,7 +59,7 @@ def create_app_instance(call: Call, request: CreateAppInstanceRequest) -> Create
     return CreateAppInstanceResponse(app_instance_arn=app_instance_arn)
 
 
-@operation(on="app_instance_arn", allow=POLICY_ONLY)
+@operation(on="app_instance_arn", allow=POLICY_ONLY, rate=APP_INSTANCE_READS)
 def describe_app_instance(call: Call, request: DescribeAppInstanceRequest) -> DescribeAppInstanceResponse:
     """All about an app instance."""
     row = existing(call, request.app_instance_arn)
@@ -74,7 +74,7 @@ def describe_app_instance(call: Call, request: DescribeAppInstanceRequest) -> De
     )
 
 
-@operation(on="app_instance_arn", allow=POLICY_ONLY)
+@operation(on="app_instance_arn", allow=POLICY_ONLY, rate=APP_INSTANCE_WRITES)
 def update_app_instance(call: Call, request: UpdateAppInstanceRequest) -> UpdateAppInstanceResponse:
     """Replace name and metadata; "" clears the metadata."""
     row = existing(call, request.app_instance_arn)
@@ -82,7 +82,7 @@ def update_app_instance(call: Call, request: UpdateAppInstanceRequest) -> Update
     return UpdateAppInstanceResponse(app_instance_arn=row.arn)
 
 
-@operation(on="app_instance_arn", allow=POLICY_ONLY)
+@operation(on="app_instance_arn", allow=POLICY_ONLY, rate=APP_INSTANCE_WRITES)
 def delete_app_instance(call: Call, request: DeleteAppInstanceRequest) -> None:
     """Nothing inside can be used from now on; the rows go in the background, and live sessions are closed."""
     row = existing(call, request.app_instance_arn)
@@ -93,7 +93,7 @@ def delete_app_instance(call: Call, request: DeleteAppInstanceRequest) -> None:
     deletions.add(call.tx, row.arn, call.now)
 
 
-@operation(on=None, allow=POLICY_ONLY)
+@operation(on=None, allow=POLICY_ONLY, rate=APP_INSTANCE_LISTS)
 def list_app_instances(call: Call, request: ListAppInstancesRequest) -> ListAppInstancesResponse:
     """The app instances of the caller's account, oldest first."""
     page = app_instances.page(call.tx, call.caller.account, call.after, call.limit)

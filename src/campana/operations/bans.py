@@ -14,13 +14,14 @@ from campana.api.messaging import (
 )
 from campana.auth.roles import ADMIN, MODERATOR
 from campana.errors import Conflict, Forbidden, NotFound
+from campana.limits import MEMBER_LISTS, MEMBER_WRITES
 from campana.operations.memberships import existing_member, leave
 from campana.operations.registry import operation
 from campana.store import admins, bans, memberships, moderators
 from campana.unit_of_work import Call
 
 
-@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}])
+@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}], rate=MEMBER_WRITES)
 def create_channel_ban(call: Call, request: CreateChannelBanRequest) -> CreateChannelBanResponse:
     """Remove somebody, member or not, and keep them out. Admins and moderators can't be banned."""
     existing_member(call, request.member_arn)
@@ -52,7 +53,7 @@ def describe_channel_ban(call: Call, request: DescribeChannelBanRequest) -> Desc
     )
 
 
-@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}])
+@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}], rate=MEMBER_LISTS)
 def list_channel_bans(call: Call, request: ListChannelBansRequest) -> ListChannelBansResponse:
     """Who is banned from a channel, the first first."""
     page = bans.page(call.tx, call.channel.arn, call.after, call.limit)
@@ -64,7 +65,7 @@ def list_channel_bans(call: Call, request: ListChannelBansRequest) -> ListChanne
     )
 
 
-@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}])
+@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}], rate=MEMBER_WRITES)
 def delete_channel_ban(call: Call, request: DeleteChannelBanRequest) -> None:
     """Lift a ban; the membership does not come back. Not banned: nothing changes."""
     bans.delete(call.tx, call.channel.arn, request.member_arn)

@@ -30,6 +30,7 @@ from campana.api.messaging import (
 from campana.auth.roles import ADMIN, MODERATOR, POLICY_ONLY
 from campana.errors import BadRequest, Conflict, Forbidden, NotFound, ResourceLimitExceeded
 from campana.flows import execution
+from campana.limits import MESSAGE_WRITES
 from campana.operations import app_instances, tagging
 from campana.operations.quotas import give_back, in_force, take
 from campana.operations.registry import Inside, operation
@@ -180,7 +181,7 @@ def _was_pending(tx: Tx, request: ChannelFlowCallbackRequest, now: int) -> bool:
     )
 
 
-@operation(on="channel_arn", allow=POLICY_ONLY, prepare=_was_pending)
+@operation(on="channel_arn", allow=POLICY_ONLY, prepare=_was_pending, rate=MESSAGE_WRITES)
 def channel_flow_callback(call: Call, request: ChannelFlowCallbackRequest) -> ChannelFlowCallbackResponse:
     """A processor's answer: change the message, deny it, or let it pass. Each step takes one."""
     answer = request.channel_message

@@ -23,6 +23,7 @@ from campana.api.messaging import (
 )
 from campana.auth.roles import ADMIN, MEMBER, MODERATOR, PUBLIC, USER, WELCOME
 from campana.errors import BadRequest, Conflict, Forbidden, ResourceLimitExceeded
+from campana.limits import CHANNEL_LISTS, CHANNEL_READS, CHANNEL_WRITES, SUB_CHANNEL_LISTS
 from campana.operations import tagging
 from campana.operations.expiration import expires_at
 from campana.operations.memberships import existing_member
@@ -32,7 +33,7 @@ from campana.store import channels, counts, deletions, memberships, moderators, 
 from campana.unit_of_work import Call, UnitOfWork
 
 
-@operation(on="app_instance_arn", allow=[{USER}], iam=())
+@operation(on="app_instance_arn", allow=[{USER}], iam=(), rate=CHANNEL_WRITES)
 def create_channel(call: Call, request: CreateChannelRequest) -> CreateChannelResponse:
     """Make a channel; its creator becomes member and moderator. All of it, or nothing."""
     if request.app_instance_arn != call.bearer.app_instance_arn:
@@ -110,13 +111,13 @@ def _enrol(call: Call, channel: channels.Channel, member_arns: list[str]) -> Non
         events.publish_membership(call, events.CREATE_CHANNEL_MEMBERSHIP, membership)
 
 
-@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}, {MEMBER}, {PUBLIC, WELCOME}])
+@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}, {MEMBER}, {PUBLIC, WELCOME}], rate=CHANNEL_READS)
 def describe_channel(call: Call, request: DescribeChannelRequest) -> DescribeChannelResponse:
     """All about a channel."""
     return DescribeChannelResponse(channel=views.channel(call, call.channel))
 
 
-@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}])
+@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}], rate=CHANNEL_WRITES)
 def update_channel(call: Call, request: UpdateChannelRequest) -> UpdateChannelResponse:
     """Change what is given; what is omitted stays, and "" clears the metadata."""
     channel = call.channel
@@ -134,7 +135,7 @@ def update_channel(call: Call, request: UpdateChannelRequest) -> UpdateChannelRe
     return UpdateChannelResponse(channel_arn=channel.arn)
 
 
-@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}])
+@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}], rate=CHANNEL_WRITES)
 def delete_channel(call: Call, request: DeleteChannelRequest) -> None:
     """The channel is gone at once for everybody; what is left of it is removed in the background."""
     delete(call, call.channel)
@@ -153,7 +154,7 @@ def delete(unit: UnitOfWork, channel: channels.Channel) -> None:
     deletions.add(unit.tx, channel.arn, unit.now)
 
 
-@operation(on="app_instance_arn", allow=[{USER}], iam=())
+@operation(on="app_instance_arn", allow=[{USER}], iam=(), rate=CHANNEL_LISTS)
 def list_channels(call: Call, request: ListChannelsRequest) -> ListChannelsResponse:
     """The public channels of the bearer's app instance; admins may ask for the private ones."""
     if request.app_instance_arn != call.bearer.app_instance_arn:
@@ -175,7 +176,7 @@ def _as_seen(call: Call, row: channels.Channel) -> channels.Channel:
     return msgspec.structs.replace(row, last_message_at=membership.last_message_at if membership else None)
 
 
-@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}])
+@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}], rate=SUB_CHANNEL_LISTS)
 def list_sub_channels(call: Call, request: ListSubChannelsRequest) -> ListSubChannelsResponse:
     """The sub-channels of an elastic channel and how many members each has."""
     if call.channel.elastic is None:

@@ -3,7 +3,7 @@
 The decisions are those of `campana.elastic`; here they are carried out (spec/elastic-channels.md §3, §4, §6).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -21,7 +21,7 @@ BALANCE_AFTER_MS = 1_000
 """Several members who leave together are one reason to look, not several."""
 
 MOVED_AT_ONCE = 50
-"""Memberships that one transaction of a join moves or ends."""
+"""Memberships that one transaction transfers or ends: it holds the event loop for some milliseconds."""
 
 _configurations = msgspec.json.Decoder(ElasticChannelConfiguration)
 
@@ -78,9 +78,19 @@ def _room_for_one(call: Call, channel: Channel) -> str:
         raise ResourceLimitExceeded("All sub-channels of the elastic channel are full.")
     fresh = call.ids.uuid()
     sub_channels.insert(call.tx, channel.arn, fresh, call.now)
-    for sub_channel_id, number in elastic.moves_to_new(sizes, _minimum(wanted)).items():
-        _transfer(call, memberships.newest_regular(call.tx, channel.arn, sub_channel_id, number), fresh)
+    if _fill_some(call, channel.arn, fresh, sizes | {fresh: 1}):  # one: who is about to enter
+        sub_channels.balance_at(call.tx, channel.arn, fresh, call.now)
     return fresh
+
+
+def _fill_some(unit: UnitOfWork, channel_arn: str, filling: str, sizes: Mapping[str, int]) -> bool:
+    """Transfer some members of the others to a new sub-channel. True: there may be more to come."""
+    moves = elastic.moves_to(filling, sizes, MOVED_AT_ONCE)
+    for sub_channel_id, number in moves.items():
+        _transfer(unit, memberships.newest_regular(unit.tx, channel_arn, sub_channel_id, number), filling)
+    more = sum(moves.values()) == MOVED_AT_ONCE
+    sub_channels.fill(unit.tx, channel_arn, filling, more)
+    return more
 
 
 def _transfer(unit: UnitOfWork, rows: Sequence[Membership], sub_channel_id: str) -> None:
@@ -104,13 +114,19 @@ def left(unit: UnitOfWork, membership: Membership) -> None:
 
 
 def balance(unit: UnitOfWork, channel: Channel) -> None:
-    """Make one of two sub-channels if one has become too small and the other has room for it (SCALE_IN).
+    """Go on with a SCALE_OUT; else make one of two sub-channels if one has become too small and the other has room
+    for it (SCALE_IN).
 
-    A batch of members of one pair at a time, to keep the transaction short: after it somebody is to look again.
-    Meanwhile the one that ends is as it was for those who are still in it, and takes nobody in.
+    A batch of members at a time, to keep the transaction short: after it somebody is to look again. Meanwhile a
+    sub-channel that ends is as it was for those who are still in it, and takes nobody in.
     """
     rows = sub_channels.of(unit.tx, channel.arn)
     sub_channels.balanced(unit.tx, channel.arn)
+    for row in rows:
+        if row.filling:
+            _fill_some(unit, channel.arn, row.id, _sizes(rows))
+            sub_channels.balance_at(unit.tx, channel.arn, row.id, unit.now)
+            return
     found = _join_under_way(rows) or _join_wanted(channel, rows)
     if found is None:
         return

@@ -33,6 +33,7 @@ from campana.api.messaging import (
 )
 from campana.auth.roles import ADMIN, MEMBER, MODERATOR, PUBLIC, SELF, UNRESTRICTED, WELCOME
 from campana.errors import ApiError, BadRequest, Conflict, Forbidden, NotFound
+from campana.limits import BATCHES, CHANNELS_OF_USER, MEMBER_LISTS, MEMBER_WRITES
 from campana.operations import elastic_members
 from campana.operations.quotas import check, give_back, take
 from campana.operations.registry import operation
@@ -78,7 +79,9 @@ def _check_type(call: Call, type: str) -> None:
         raise Forbidden
 
 
-@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}, {MEMBER, UNRESTRICTED}, {SELF, PUBLIC, WELCOME}])
+@operation(
+    on="channel_arn", allow=[{ADMIN}, {MODERATOR}, {MEMBER, UNRESTRICTED}, {SELF, PUBLIC, WELCOME}], rate=MEMBER_WRITES
+)
 def create_channel_membership(call: Call, request: CreateChannelMembershipRequest) -> CreateChannelMembershipResponse:
     """Add a user or bot. Anybody may join a PUBLIC channel; only moderators and admins make HIDDEN members."""
     type = request.type or ChannelMembershipType.DEFAULT
@@ -97,7 +100,7 @@ def create_channel_membership(call: Call, request: CreateChannelMembershipReques
     )
 
 
-@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}, {MEMBER, UNRESTRICTED}])
+@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}, {MEMBER, UNRESTRICTED}], rate=BATCHES)
 def batch_create_channel_membership(
     call: Call, request: BatchCreateChannelMembershipRequest
 ) -> BatchCreateChannelMembershipResponse:
@@ -150,7 +153,7 @@ def describe_channel_membership(
     return DescribeChannelMembershipResponse(channel_membership=views.membership(call, row))
 
 
-@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}, {MEMBER}, {PUBLIC, WELCOME}])
+@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}, {MEMBER}, {PUBLIC, WELCOME}], rate=MEMBER_LISTS)
 def list_channel_memberships(call: Call, request: ListChannelMembershipsRequest) -> ListChannelMembershipsResponse:
     """The members of one type, DEFAULT if none is named; HIDDEN ones for moderators and admins only."""
     type = request.type or ChannelMembershipType.DEFAULT
@@ -181,7 +184,7 @@ def _sub_channel_meant(call: Call) -> str:
     return call.sub_channel_id
 
 
-@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}, {MEMBER, SELF}])
+@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}, {MEMBER, SELF}], rate=MEMBER_WRITES)
 def delete_channel_membership(call: Call, request: DeleteChannelMembershipRequest) -> None:
     """Leave, or be removed; a moderator of an elastic channel from one sub-channel or all. No member: nothing
     changes."""
@@ -215,7 +218,7 @@ def describe_channel_membership_for_app_instance_user(
     return DescribeChannelMembershipForAppInstanceUserResponse(channel_membership=views.membership_of_user(row))
 
 
-@operation(on="app_instance_user_arn", allow=[{ADMIN}, {SELF}], iam=())
+@operation(on="app_instance_user_arn", allow=[{ADMIN}, {SELF}], iam=(), rate=CHANNELS_OF_USER)
 def list_channel_memberships_for_app_instance_user(
     call: Call, request: ListChannelMembershipsForAppInstanceUserRequest
 ) -> ListChannelMembershipsForAppInstanceUserResponse:

@@ -22,6 +22,7 @@ from campana.auth.roles import ADMIN, INVOLVED, MEMBER, MODERATOR, OWN, PLAIN, P
 from campana.errors import BadRequest, Conflict, Forbidden, NotFound
 from campana.flows import execution
 from campana.flows.revision import TOO_LONG, Revision, attributes_json, check_standard_sizes, push_json
+from campana.limits import MESSAGE_LISTS, MESSAGE_READS, MESSAGE_WRITES
 from campana.operations.registry import operation
 from campana.store import channel_flows, executions, memberships, messages
 from campana.store.channel_flows import ChannelFlow
@@ -48,7 +49,13 @@ def _flow_for(call: Call, type: str) -> ChannelFlow | None:
     return channel_flows.find(call.tx, call.channel.channel_flow_arn)
 
 
-@operation(on="channel_arn", allow=[{MEMBER, VISIBLE}])
+def _next_time(call: Call) -> int:
+    """Now, or, if the clock was put back, just after the last message: lists and those who poll by time miss none."""
+    last = call.channel.last_message_at or 0
+    return last + 1 if call.now < last <= call.now + limits.CLOCK_PUT_BACK_MS else call.now
+
+
+@operation(on="channel_arn", allow=[{MEMBER, VISIBLE}], rate=MESSAGE_WRITES)
 def send_channel_message(call: Call, request: SendChannelMessageRequest) -> SendChannelMessageResponse:
     """Send, or, in a channel with a flow, hand to its processors first: then the answer says PENDING."""
     _check_sizes(request.type, request.content, request.metadata)
@@ -58,8 +65,9 @@ def send_channel_message(call: Call, request: SendChannelMessageRequest) -> Send
     ):
         raise BadRequest("The Target must be a member of the channel.")
     flow = _flow_for(call, request.type)
+    at = _next_time(call)
     message = Message(
-        id=call.ids.message(call.now),
+        id=call.ids.message(at),
         channel_arn=call.channel.arn,
         sub_channel_id=call.sub_channel_id,
         sender_arn=call.bearer.arn,
@@ -73,8 +81,8 @@ def send_channel_message(call: Call, request: SendChannelMessageRequest) -> Send
         message_attributes=attributes_json(request.message_attributes),
         push_notification=push_json(request.push_notification),
         target_arn=target_arn,
-        created_at=call.now,
-        updated_at=call.now,
+        created_at=at,
+        updated_at=at,
         edited_at=None,
         redacted_at=None,
     )
@@ -92,7 +100,7 @@ def send_channel_message(call: Call, request: SendChannelMessageRequest) -> Send
     )
 
 
-@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}, {MEMBER}, {PUBLIC, WELCOME, PLAIN}])
+@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}, {MEMBER}, {PUBLIC, WELCOME, PLAIN}], rate=MESSAGE_READS)
 def get_channel_message(call: Call, request: GetChannelMessageRequest) -> GetChannelMessageResponse:
     """One message. While it is in processing, nobody but its sender sees it, admins included."""
     message = call.message
@@ -112,7 +120,7 @@ def _as_seen_by(tx: Tx, reader_arn: str, message: Message) -> Message | None:
     return message if message.status == "SENT" else None
 
 
-@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}, {MEMBER}, {PUBLIC, WELCOME, PLAIN}])
+@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}, {MEMBER}, {PUBLIC, WELCOME, PLAIN}], rate=MESSAGE_LISTS)
 def list_channel_messages(call: Call, request: ListChannelMessagesRequest) -> ListChannelMessagesResponse:
     """Persistent messages, newest first unless asked otherwise. What the bearer may not see is skipped, so a page
     may be shorter than asked for although there are more."""
@@ -160,7 +168,7 @@ def get_channel_message_status(call: Call, request: GetChannelMessageStatusReque
     return GetChannelMessageStatusResponse(status=status)
 
 
-@operation(on="channel_arn", allow=[{MEMBER, OWN, SENT}])
+@operation(on="channel_arn", allow=[{MEMBER, OWN, SENT}], rate=MESSAGE_WRITES)
 def update_channel_message(call: Call, request: UpdateChannelMessageRequest) -> UpdateChannelMessageResponse:
     """Edit an own message; through the channel's flow if it has one, while others still see the last revision."""
     message = call.message
@@ -194,7 +202,11 @@ def update_channel_message(call: Call, request: UpdateChannelMessageRequest) -> 
     )
 
 
-@operation(on="channel_arn", allow=[{ADMIN, SENT, INVOLVED}, {MODERATOR, SENT, INVOLVED}, {MEMBER, OWN, SENT}])
+@operation(
+    on="channel_arn",
+    allow=[{ADMIN, SENT, INVOLVED}, {MODERATOR, SENT, INVOLVED}, {MEMBER, OWN, SENT}],
+    rate=MESSAGE_WRITES,
+)
 def redact_channel_message(call: Call, request: RedactChannelMessageRequest) -> RedactChannelMessageResponse:
     """Empty a message and tell its audience; a second time changes nothing. A pending edit of it is dropped."""
     message = call.message
@@ -209,7 +221,7 @@ def redact_channel_message(call: Call, request: RedactChannelMessageRequest) -> 
     )
 
 
-@operation(on="channel_arn", allow=[{ADMIN}])
+@operation(on="channel_arn", allow=[{ADMIN}], rate=MESSAGE_WRITES)
 def delete_channel_message(call: Call, request: DeleteChannelMessageRequest) -> None:
     """Remove a sent message with everything known of it. Unknown: nothing changes."""
     message = call.message

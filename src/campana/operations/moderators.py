@@ -20,6 +20,7 @@ from campana.api.messaging import (
 )
 from campana.auth.roles import ADMIN, MODERATOR, SELF
 from campana.errors import BadRequest, Conflict, Forbidden, NotFound
+from campana.limits import CHANNELS_OF_USER, MEMBER_LISTS, MEMBER_WRITES
 from campana.operations.memberships import existing_member, leave
 from campana.operations.quotas import give_back, take
 from campana.operations.registry import operation
@@ -27,7 +28,7 @@ from campana.store import bans, memberships, moderators
 from campana.unit_of_work import Call, parsed
 
 
-@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}])
+@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}], rate=MEMBER_WRITES)
 def create_channel_moderator(call: Call, request: CreateChannelModeratorRequest) -> CreateChannelModeratorResponse:
     """Make a user or bot of the app instance a moderator. That makes no member; in an elastic channel it ends
     the membership."""
@@ -72,7 +73,7 @@ def describe_channel_moderator(
     )
 
 
-@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}])
+@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}], rate=MEMBER_LISTS)
 def list_channel_moderators(call: Call, request: ListChannelModeratorsRequest) -> ListChannelModeratorsResponse:
     """The moderators of a channel, oldest first."""
     page = moderators.page(call.tx, call.channel.arn, call.after, call.limit)
@@ -84,7 +85,7 @@ def list_channel_moderators(call: Call, request: ListChannelModeratorsRequest) -
     )
 
 
-@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}])
+@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}], rate=MEMBER_WRITES)
 def delete_channel_moderator(call: Call, request: DeleteChannelModeratorRequest) -> None:
     """Take the role away, the last one's too. No moderator: nothing changes."""
     if moderators.find(call.tx, call.channel.arn, request.channel_moderator_arn) is not None:
@@ -107,7 +108,7 @@ def describe_channel_moderated_by_app_instance_user(
     )
 
 
-@operation(on="app_instance_user_arn", allow=[{ADMIN}, {SELF}], iam=())
+@operation(on="app_instance_user_arn", allow=[{ADMIN}, {SELF}], iam=(), rate=CHANNELS_OF_USER)
 def list_channels_moderated_by_app_instance_user(
     call: Call, request: ListChannelsModeratedByAppInstanceUserRequest
 ) -> ListChannelsModeratedByAppInstanceUserResponse:

@@ -11,6 +11,7 @@ from campana.api.base import Route, Shape
 from campana.api.routes import BY_OPERATION
 from campana.arn import Kind
 from campana.auth.roles import Rows
+from campana.limits import Rate
 from campana.store.database import Tx
 from campana.unit_of_work import Call
 
@@ -41,6 +42,8 @@ class Operation:
     """The request's fields whose ARNs policies are matched against, beside the bearer's; all are required members."""
     reads: bool
     """Whether it runs in a transaction that only reads."""
+    rate: Rate | None
+    """How often it may be called, beside what holds for every call of a bearer."""
     prepare: Prepare | None
 
     @property
@@ -58,12 +61,13 @@ def operation(
     allow: Rows | list[set[Any]],
     iam: tuple[str | Inside, ...] | None = None,
     reads: bool | None = None,
+    rate: Rate | None = None,
     prepare: Prepare | None = None,
 ) -> Callable[[F], F]:
     """Declare the function below as the operation of its name.
 
     `allow`: who may call, as rows of facts (auth/roles.py). `iam`: by default `on`; an empty one without a bearer
-    stands for the resource `*`. `reads`: by default whether the method is GET.
+    stands for the resource `*`. `reads`: by default whether the method is GET. `rate`: a row of limits.py.
     Raises TypeError at import if name or annotations disagree with the contract.
     """
     matched = iam if iam is not None else () if on is None else (on,)
@@ -90,6 +94,7 @@ def operation(
             allow=tuple(frozenset(row) for row in allow),
             iam=matched,
             reads=route.method == "GET" if reads is None else reads,
+            rate=rate,
             prepare=prepare,
         )
         return function

@@ -21,6 +21,7 @@ from campana.api.identity import (
 )
 from campana.auth.roles import POLICY_ONLY
 from campana.errors import Conflict, Forbidden
+from campana.limits import USER_LISTS, USER_READS, USER_WRITES
 from campana.operations import app_instances, tagging
 from campana.operations.expiration import expires_at
 from campana.operations.quotas import give_back, take
@@ -40,7 +41,12 @@ def existing(call: Call, user_arn: str) -> identities.Identity:
     return found
 
 
-@operation(on="app_instance_arn", allow=POLICY_ONLY, iam=(Inside(arn.Kind.USER, "app_instance_user_id"),))
+@operation(
+    on="app_instance_arn",
+    allow=POLICY_ONLY,
+    iam=(Inside(arn.Kind.USER, "app_instance_user_id"),),
+    rate=USER_WRITES,
+)
 def create_app_instance_user(call: Call, request: CreateAppInstanceUserRequest) -> CreateAppInstanceUserResponse:
     """Make a user with an id of the application's choice."""
     app_instances.existing(call, request.app_instance_arn)
@@ -72,7 +78,7 @@ def create_app_instance_user(call: Call, request: CreateAppInstanceUserRequest) 
     return CreateAppInstanceUserResponse(app_instance_user_arn=user_arn)
 
 
-@operation(on="app_instance_user_arn", allow=POLICY_ONLY)
+@operation(on="app_instance_user_arn", allow=POLICY_ONLY, rate=USER_READS)
 def describe_app_instance_user(call: Call, request: DescribeAppInstanceUserRequest) -> DescribeAppInstanceUserResponse:
     """All about a user."""
     row = existing(call, request.app_instance_user_arn)
@@ -113,7 +119,7 @@ def put_app_instance_user_expiration_settings(
     return PutAppInstanceUserExpirationSettingsResponse(app_instance_user_arn=row.arn, expiration_settings=settings)
 
 
-@operation(on="app_instance_user_arn", allow=POLICY_ONLY)
+@operation(on="app_instance_user_arn", allow=POLICY_ONLY, rate=USER_WRITES)
 def update_app_instance_user(call: Call, request: UpdateAppInstanceUserRequest) -> UpdateAppInstanceUserResponse:
     """Replace name and metadata; the new name shows everywhere at once."""
     row = existing(call, request.app_instance_user_arn)
@@ -121,7 +127,7 @@ def update_app_instance_user(call: Call, request: UpdateAppInstanceUserRequest) 
     return UpdateAppInstanceUserResponse(app_instance_user_arn=row.arn)
 
 
-@operation(on="app_instance_user_arn", allow=POLICY_ONLY)
+@operation(on="app_instance_user_arn", allow=POLICY_ONLY, rate=USER_WRITES)
 def delete_app_instance_user(call: Call, request: DeleteAppInstanceUserRequest) -> None:
     """The user can do nothing from now on, and live sessions close; memberships and roles go in the background."""
     delete(call, existing(call, request.app_instance_user_arn))
@@ -139,7 +145,7 @@ def delete(unit: UnitOfWork, row: identities.Identity) -> None:
     events.close_sessions(unit, row.arn, FORBIDDEN)
 
 
-@operation(on="app_instance_arn", allow=POLICY_ONLY, iam=(Inside(arn.Kind.USER),))
+@operation(on="app_instance_arn", allow=POLICY_ONLY, iam=(Inside(arn.Kind.USER),), rate=USER_LISTS)
 def list_app_instance_users(call: Call, request: ListAppInstanceUsersRequest) -> ListAppInstanceUsersResponse:
     """The users of an app instance, oldest first."""
     app_instances.existing(call, request.app_instance_arn)

@@ -34,7 +34,8 @@ class Runner:
         self._units = units
         self._clock = clock
         self._targets = targets
-        self._lease_s = lease_ms / 1000
+        self._lease_ms = lease_ms
+        self._seen_at = 0
         self._running: dict[tuple[str, str, int], Invocation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(INVOCATIONS_AT_ONCE)
@@ -64,7 +65,7 @@ class Runner:
         """Wake what is due and renew leases, until cancelled."""
         if self._db.exclusive:
             # Nobody else can be at work on these: what a server that died had begun is begun again now.
-            await self._db.write(_release_leases, self._clock.now())
+            await self._db.write(_shorten_leases, self._clock.now())
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._wake_due())
             tasks.create_task(self._renew_leases())
@@ -180,9 +181,13 @@ class Runner:
             await self._wait()
 
     async def _wake_some(self) -> int:
+        now = self._clock.now()
+        if now < self._seen_at:  # put back: nobody is to wait until it is again what it was
+            await self._db.write(_shorten_leases, now + self._lease_ms)
+        self._seen_at = now
         self._next_due = None
         self._sooner.clear()  # before the look: what falls due meanwhile must not be forgotten
-        due, next_due = await self._db.read(_due, self._clock.now())
+        due, next_due = await self._db.read(_due, now)
         if next_due is not None and (self._next_due is None or next_due < self._next_due):
             self._next_due = next_due
         for each in due:
@@ -209,7 +214,7 @@ class Runner:
         """Long-running functions keep their leases, so that nobody invokes them a second time meanwhile."""
         while True:
             before = list(self._running)
-            await self._clock.sleep(self._lease_s / 3)
+            await self._clock.sleep(self._lease_ms / 3000)
             for key in before:
                 if (invocation := self._running.get(key)) is None:
                     continue
@@ -227,5 +232,5 @@ def _due(tx: Tx, now: int) -> tuple[list[Execution], int | None]:
     return executions.due(tx, now, DUE_AT_ONCE), executions.next_due(tx, now)
 
 
-def _release_leases(tx: Tx, now: int) -> int:
-    return executions.release_leases(tx, execution.INVOKING, now)
+def _shorten_leases(tx: Tx, to: int) -> int:
+    return executions.shorten_leases(tx, execution.INVOKING, to)

@@ -37,6 +37,7 @@ from campana.server.front import Front
 from campana.server.jwks import Jwks
 from campana.server.listener import HttpListener, tls_context
 from campana.server.sts import StsFront, is_for_sts
+from campana.server.throttle import Throttle
 from campana.server.websocket import Socket, SocketBounds, Sockets, text_frame
 from campana.settings import AuthMode, PostgresUrl, Settings, SetupError
 from campana.store import engines, migrate, secrets
@@ -94,6 +95,7 @@ class Server:
         self._keys = keys
         authentication = Authentication(settings, keys, clock, over_tls)
         authorisation = Authorisation(self._look_up, clock, over_tls)
+        throttle = Throttle(settings, self._look_up, clock)
         units = Units(clock, ids, settings)
         notifier = self._notifier_for(settings, clock, ids)
         self._notifier = notifier
@@ -103,7 +105,7 @@ class Server:
             self._reader,
             clock,
             text_frame,
-            Judge(self._db, authentication, authorisation),
+            Judge(self._db, authentication, authorisation, throttle),
             prefetch=Prefetch(
                 self._db,
                 units,
@@ -116,7 +118,7 @@ class Server:
             ),
             connections_per_user=settings.sessions.connections_per_user,
         )
-        self._dispatcher = Dispatcher(self._db, clock, ids, settings, authentication, authorisation, page_key)
+        self._dispatcher = Dispatcher(self._db, clock, ids, settings, authentication, authorisation, throttle, page_key)
         self._sts = StsFront(
             Sts(account, settings.account.partition, tokens),
             authentication,

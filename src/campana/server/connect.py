@@ -5,14 +5,16 @@ from dataclasses import dataclass
 
 from campana import arn, limits
 from campana.auth import sigv4
-from campana.delivery.session import FORBIDDEN, NOT_AUTHORISED, Admitted, Refusal
+from campana.delivery.session import FORBIDDEN, NOT_AUTHORISED, TOO_MANY, Admitted, Refusal
 from campana.errors import AccessDenied, ApiError
 from campana.operations.channel_details import Order
+from campana.operations.quotas import in_force
 from campana.server.authentication import Authentication
 from campana.server.authorisation import Authorisation
-from campana.settings import AuthMode
+from campana.server.throttle import Throttle
+from campana.settings import AuthMode, Settings
 from campana.store import identities
-from campana.store.database import Database
+from campana.store.database import Database, Tx
 from campana.wire import router
 from campana.wire.http import HttpRequest
 
@@ -24,9 +26,10 @@ class Judge:
     db: Database
     authentication: Authentication
     authorisation: Authorisation
+    throttle: Throttle
 
     async def __call__(self, request: HttpRequest) -> Admitted | Refusal:
-        """Admitted with user and session id, or a refusal with close code 4401 or 4003."""
+        """Admitted with user and session id, or a refusal with close code 4401, 4003 or 4005."""
         try:
             parameters = dict(router.query_pairs(request.raw_query))
             if "X-Amz-Signature" not in parameters and self.authentication.settings.auth.mode is not AuthMode.NONE:
@@ -46,9 +49,20 @@ class Judge:
             await self.authorisation.require_connect(caller, user_arn, request.peer)
         except AccessDenied:
             return Refusal(FORBIDDEN, "The policies of the credentials do not allow chime:Connect as this user")
-        if named.kind is not arn.Kind.USER or await self.db.peek(identities.find, user_arn) is None:
+        if not await self.throttle.admits_session(user_arn):
+            return Refusal(TOO_MANY, "The user opens connections too fast")
+        connections = await self.db.peek(_connections_of, self.authentication.settings, user_arn)
+        if named.kind is not arn.Kind.USER or connections is None:
             return Refusal(FORBIDDEN, "There is no such user")
-        return Admitted(user_arn, session_id, caller.expires_at, caller.grant, _prefetch(parameters))
+        return Admitted(
+            user_arn, session_id, caller.expires_at, caller.grant, _prefetch(parameters), connections_max=connections
+        )
+
+
+def _connections_of(tx: Tx, settings: Settings, user_arn: str) -> int | None:
+    """How many sessions the user may have; None: there is no such user."""
+    user = identities.find(tx, user_arn)
+    return None if user is None else in_force(tx, settings, user.app_instance_arn, "connections")
 
 
 def _prefetch(parameters: Mapping[str, str]) -> Order | None:

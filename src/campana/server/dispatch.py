@@ -1,4 +1,4 @@
-"""The one path of every call: route, signature, policies, shape, transaction, answer.
+"""The one path of every call: route, signature, policies, shape, rates, transaction, answer.
 
 The order of refusals is the order of the steps here and nowhere else (spec/api.md §1.1).
 """
@@ -12,11 +12,13 @@ from campana.api.base import Route, Shape, encode_rest
 from campana.auth import roles
 from campana.auth.caller import Caller
 from campana.clock import Clock, Ids
-from campana.errors import ApiError, Conflict, NotBuilt, ServiceFailure
+from campana.errors import ApiError, Conflict, Forbidden, NotBuilt, ServiceFailure, Throttled
 from campana.limits import IDEMPOTENCY_MS
 from campana.operations.registry import OPERATIONS, Operation
 from campana.server.authentication import Authentication
 from campana.server.authorisation import Authorisation
+from campana.server.throttle import Throttle
+from campana.server.turns import Turns
 from campana.settings import Settings
 from campana.store import idempotency
 from campana.store.database import Database, Tx
@@ -36,6 +38,7 @@ class Dispatcher:
         settings: Settings,
         authentication: Authentication,
         authorisation: Authorisation,
+        throttle: Throttle,
         page_key: bytes,
     ) -> None:
         self._db = db
@@ -44,6 +47,8 @@ class Dispatcher:
         self._settings = settings
         self._authentication = authentication
         self._authorisation = authorisation
+        self._throttle = throttle
+        self._turns = Turns()
         self._page_key = page_key
 
     async def handle(self, request: HttpRequest, request_id: str) -> HttpResponse:
@@ -59,12 +64,22 @@ class Dispatcher:
             members = codec.gather(route, labels, query, request.headers, request.body)
             await self._authorisation.require(caller, operation, members, request.peer)
             shape = codec.typed(route, members)
-            response = await self._perform(operation, shape, caller, request.headers.get("host", ""))
+            taken = await self._throttle.admit(operation, shape, caller)
+            bearer: str = getattr(shape, "chime_bearer", None) or ""
+            if bearer:
+                await self._turns.take(bearer)
+            try:
+                response = await self._perform(operation, shape, caller, request.headers.get("host", ""))
+            except Forbidden:
+                self._throttle.give_back(taken)
+                raise
+            finally:
+                if bearer:
+                    self._turns.give_back(bearer)
             return codec.respond(route, response)
         except ApiError as error:
-            log.info(
-                "call.refused", operation=operation_name, status=error.status, error=error.name, request=request_id
-            )
+            say = log.debug if isinstance(error, Throttled) else log.info  # they come by the thousand
+            say("call.refused", operation=operation_name, status=error.status, error=error.name, request=request_id)
             return codec.refuse(error)
         except Exception:
             log.exception("call.failed", operation=operation_name, request=request_id)

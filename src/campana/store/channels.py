@@ -82,8 +82,18 @@ def update(tx: Tx, channel: Channel) -> None:
     )
 
 
-def has_new_message(tx: Tx, arn: str, at: int) -> None:
-    tx.run("UPDATE channels SET last_message_at = :at WHERE arn = :arn", arn=arn, at=at)
+def has_new_message(tx: Tx, arn: str, at: int, *, not_behind: int) -> None:
+    """The time of the last message. It does not go back, but for what lies after `not_behind`: that was a mistake."""
+    tx.run(
+        """
+        UPDATE channels SET last_message_at =
+            CASE WHEN last_message_at > :at AND last_message_at <= :not_behind THEN last_message_at ELSE :at END
+        WHERE arn = :arn
+        """,
+        arn=arn,
+        at=at,
+        not_behind=not_behind,
+    )
 
 
 def set_expiration(tx: Tx, arn: str, *, days: int | None, criterion: str | None, expires_at: int | None) -> None:

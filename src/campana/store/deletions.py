@@ -73,15 +73,9 @@ _OF_CHANNEL = (
 )
 
 
-def roles_of_identity(tx: Tx, identity_arn: str, limit: int) -> int:
-    """Remove up to `limit` moderator roles and bans of a deleted user or bot; how many there were."""
-    gone = tx.run(
-        "DELETE FROM moderators WHERE (channel_arn, moderator_arn) IN"
-        " (SELECT channel_arn, moderator_arn FROM moderators WHERE moderator_arn = :identity LIMIT :limit)",
-        identity=identity_arn,
-        limit=limit,
-    )
-    return gone + tx.run(
+def bans_of_identity(tx: Tx, identity_arn: str, limit: int) -> int:
+    """Remove up to `limit` bans of a deleted user or bot; how many there were."""
+    return tx.run(
         "DELETE FROM bans WHERE (channel_arn, member_arn) IN"
         " (SELECT channel_arn, member_arn FROM bans WHERE member_arn = :identity LIMIT :limit)",
         identity=identity_arn,
@@ -90,16 +84,22 @@ def roles_of_identity(tx: Tx, identity_arn: str, limit: int) -> int:
 
 
 def rest_of_app_instance(tx: Tx, app_instance_arn: str, limit: int) -> int:
-    """Remove up to `limit` admins and flows, when users and channels are gone; how many there were."""
+    """Remove up to `limit` admins and flows with their tags, when users and channels are gone; how many there were."""
     gone = tx.run(
         "DELETE FROM admins WHERE (app_instance_arn, admin_arn) IN"
         " (SELECT app_instance_arn, admin_arn FROM admins WHERE app_instance_arn = :app LIMIT :limit)",
         app=app_instance_arn,
         limit=limit,
     )
+    tx.run(
+        "DELETE FROM tags WHERE resource_arn IN"
+        " (SELECT arn FROM channel_flows WHERE app_instance_arn = :app ORDER BY created_at, arn LIMIT :limit)",
+        app=app_instance_arn,
+        limit=limit,
+    )
     return gone + tx.run(
         "DELETE FROM channel_flows WHERE arn IN"
-        " (SELECT arn FROM channel_flows WHERE app_instance_arn = :app LIMIT :limit)",
+        " (SELECT arn FROM channel_flows WHERE app_instance_arn = :app ORDER BY created_at, arn LIMIT :limit)",
         app=app_instance_arn,
         limit=limit,
     )

@@ -135,12 +135,13 @@ def delete_of_message(tx: Tx, message_id: str) -> None:
     tx.run("DELETE FROM executions WHERE message_id = :message", message=message_id)
 
 
-def release_leases(tx: Tx, state: str, now: int) -> int:
-    """Make every execution in `state` due now: for a start at which nobody else can hold a lease."""
+def shorten_leases(tx: Tx, state: str, to: int) -> int:
+    """Make every execution in `state` due at `to` at the latest: now, for a start at which nobody else can hold a
+    lease; or as late as a lease can be, when the clock was put back."""
     # The second condition says what the first implies, for the index of those under way.
     return tx.run(
-        "UPDATE executions SET due_at = :now WHERE state = :state AND state NOT IN ('SENT', 'CANCELLED')"
-        " AND due_at > :now",
+        "UPDATE executions SET due_at = :to WHERE state = :state AND state NOT IN ('SENT', 'CANCELLED')"
+        " AND due_at > :to",
         state=state,
-        now=now,
+        to=to,
     )

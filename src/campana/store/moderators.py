@@ -47,6 +47,16 @@ def delete(tx: Tx, channel_arn: str, moderator_arn: str) -> bool:
     )
 
 
+def some_of_identity(tx: Tx, moderator_arn: str, limit: int) -> list[Moderator]:
+    """Up to `limit` roles of a user or bot, for removing them in batches."""
+    return tx.all(
+        Moderator,
+        "SELECT * FROM moderators WHERE moderator_arn = :moderator LIMIT :limit",
+        moderator=moderator_arn,
+        limit=limit,
+    )
+
+
 def page(tx: Tx, channel_arn: str, after: Position | None, limit: int) -> Page[Moderator]:
     return tx.page(
         Moderator,

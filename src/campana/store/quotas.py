@@ -52,6 +52,13 @@ def find(tx: Tx, app_instance_arn: str, name: str) -> int | None:
     return value
 
 
+def in_force(tx: Tx, app_instance_arn: str) -> dict[str, int]:
+    """All that was set and holds in this app instance, by name; for the rest the settings say it."""
+    everywhere = of(tx, EVERYWHERE)
+    here = of(tx, app_instance_arn) if app_instance_arn else []
+    return {each.name: each.value for each in (*everywhere, *here)}
+
+
 def of(tx: Tx, app_instance_arn: str) -> list[Adjusted]:
     """What was set for this app instance, or (EVERYWHERE) for all; by name."""
     return tx.all(Adjusted, "SELECT * FROM quotas WHERE app_instance_arn = :app ORDER BY name", app=app_instance_arn)

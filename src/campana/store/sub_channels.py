@@ -13,6 +13,8 @@ class SubChannel(Row, frozen=True):
     """When to look whether it has become too small; None: no need. Set when a member leaves."""
     ends_into: str | None
     """Its members go to this sub-channel, a batch at a time, and then it is no more; None: it stays."""
+    filling: int
+    """1: it is new, and members of the others go to it, a batch at a time; 0: it is as full as it has become."""
 
 
 def find(tx: Tx, channel_arn: str, id: str) -> SubChannel | None:
@@ -44,8 +46,8 @@ def page(tx: Tx, channel_arn: str, after: Position | None, limit: int) -> Page[S
 def insert(tx: Tx, channel_arn: str, id: str, at: int) -> None:
     tx.run(
         "INSERT INTO sub_channels"
-        " (channel_arn, id, membership_count, created_at, last_message_at, balance_at, ends_into)"
-        " VALUES (:channel, :id, 0, :at, NULL, NULL, NULL)",
+        " (channel_arn, id, membership_count, created_at, last_message_at, balance_at, ends_into, filling)"
+        " VALUES (:channel, :id, 0, :at, NULL, NULL, NULL, 0)",
         channel=channel_arn,
         id=id,
         at=at,
@@ -97,6 +99,16 @@ def end_into(tx: Tx, channel_arn: str, id: str, other_id: str | None) -> None:
         channel=channel_arn,
         id=id,
         other=other_id,
+    )
+
+
+def fill(tx: Tx, channel_arn: str, id: str, goes_on: bool) -> None:
+    """More members of the others are to go to it, or none any more."""
+    tx.run(
+        "UPDATE sub_channels SET filling = :filling WHERE channel_arn = :channel AND id = :id",
+        channel=channel_arn,
+        id=id,
+        filling=int(goes_on),
     )
 
 

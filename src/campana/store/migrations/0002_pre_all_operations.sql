@@ -26,7 +26,7 @@ CREATE INDEX channels_expiring ON channels (expires_at) WHERE expires_at IS NOT 
 -- preferences is the JSON of a ChannelMembershipPreferences.
 ALTER TABLE memberships ADD COLUMN preferences TEXT;
 
--- ends_into is the sub-channel that the members of one that ends go to, a batch at a time.
+-- Members are transferred a batch at a time: from one that ends into ends_into, from all others to one that is filling.
 CREATE TABLE sub_channels (
     channel_arn TEXT NOT NULL,
     id TEXT NOT NULL,
@@ -35,6 +35,7 @@ CREATE TABLE sub_channels (
     last_message_at BIGINT,
     balance_at BIGINT,
     ends_into TEXT,
+    filling BIGINT NOT NULL,
     PRIMARY KEY (channel_arn, id)
 );
 CREATE INDEX sub_channels_to_balance ON sub_channels (balance_at, channel_arn, id) WHERE balance_at IS NOT NULL;

@@ -1,1 +1,1 @@
-exports.echo = (event, context, callback) => callback(null, { event });
+exports.echo = async (event) => ({ event });

@@ -4,7 +4,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-JS = Path(__file__).parents[1] / "js"
+JS = Path(__file__).parent / "js"
+NODE_RIC = JS / "ric" / "node_modules" / ".bin" / "aws-lambda-ric"
+"""Lambda's own client, where `make node-ric` puts it."""
 
 
 def why_no_node() -> str:
