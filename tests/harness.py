@@ -35,7 +35,7 @@ from websockets.sync.client import connect as websocket
 from campana.clock import Ids, SystemClock
 from campana.server.app import Server
 from campana.server.data_folder import held
-from campana.settings import Settings, load
+from campana.settings import PostgresUrl, Settings, load
 from tests import stores
 
 KEY, SECRET = "CAMPTESTROOT", "test-root-secret"
@@ -117,6 +117,13 @@ class RunningServer:
     def writes(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """`work` in a transaction, for rows that no operation makes yet, and to see what is left of others."""
         return self.run(self.server._db.write(work, *arguments))
+
+    @property
+    def flags(self) -> list[str]:
+        """What tells a command which server it is about."""
+        url = self.settings.database.url
+        database = ["--database-url", url.text] if isinstance(url, PostgresUrl) else []
+        return ["--data-dir", str(self.settings.server.data_dir), *database]
 
     def client(self, service: str) -> Any:
         """A boto3 client with the root key, without retries: each refusal is seen."""

@@ -73,6 +73,13 @@ def query(where: DatabaseUrl, sql: str, *values: str) -> list[Any]:
         return connection.execute(sql.replace("?", "%s"), values).fetchall()  # type: ignore[call-overload]
 
 
+def contents(folder: Path) -> bytes:
+    """All that the database of what has its data in `folder` keeps, whatever it is."""
+    if on_postgres():
+        return repr(everything(url(folder))).encode()
+    return b"".join(file.read_bytes() for file in folder.iterdir() if file.name.startswith("campana.db"))
+
+
 def everything(where: DatabaseUrl) -> dict[str, list[Any]]:
     """The rows of all tables."""
     of_sqlite = isinstance(where, SqliteUrl)

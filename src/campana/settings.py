@@ -270,7 +270,7 @@ class Server:
 class Database:
     """Where rows are kept."""
 
-    url: DatabaseUrl | None = field(default=None, metadata={"example": "sqlite:////var/lib/campana/campana.db"})
+    url: DatabaseUrl | None = field(default=None, metadata={"example": "postgresql://campana@db.example.com/campana"})
     """A SQLite file, as sqlite:///relative or sqlite:////absolute, or a PostgreSQL database that several nodes may
     share, as postgresql://user:password@host/name. Not set: campana.db in the data folder."""
     connections_max: Annotated[int, Meta(ge=2, le=1_000)] = 16

@@ -179,6 +179,7 @@ def test_secrets_are_nowhere_but_with_their_owner(tmp_path: Path, capsys: Any) -
     assert caller.secret.encode() not in everything
 
 
+@pytest.mark.sqlite  # a node with another key does not even start beside others
 def test_keys_survive_a_restart_but_not_the_loss_of_the_key_of_secrets(tmp_path: Path, capsys: Any) -> None:
     lines = io.StringIO()
     before = logging.root.handlers[:]

@@ -19,6 +19,8 @@ from campana.settings import (
     TlsMode,
 )
 
+URLS = "sqlite:///relative/path, sqlite:////absolute/path or postgresql://user:password@host/name."
+
 
 @pytest.fixture(autouse=True)
 def _in_an_empty_folder(tmp_path, monkeypatch):
@@ -35,6 +37,17 @@ def problems(*sources: object, **flags: object) -> list[str]:
     with pytest.raises(SettingsError) as raised:
         load(*sources, **flags)
     return [f"{problem.path}: {problem.message}" for problem in raised.value.problems]
+
+
+def test_the_passwords_of_urls_are_not_shown():
+    found = load(
+        '[database]\nurl = "postgresql://ann:geheim@db/name?password=geheim&sslmode=require"\n'
+        '[notifier]\nurl = "nats://bob:geheim@one,nats://two"'
+    )
+
+    assert str(found.database.url) == "postgresql://ann:***@db/name?password=***&sslmode=require"
+    assert str(found.notifier.url) == "nats://bob:***@one,nats://two"
+    assert "geheim" not in repr(found)
 
 
 def test_without_sources_there_are_the_defaults(tmp_path):
@@ -139,8 +152,10 @@ def test_every_problem_is_reported_at_once_with_path_and_source():
         ('[server]\ncors_origins = ["example.com"]', 'server.cors_origins: Expected "*" or an origin as in https://example.com.'),
         ("[account]\naccount_id = 123456789012", "account.account_id: Expected twelve digits, as text."),
         ('[channels]\ndefault_mode = "OPEN"', 'channels.default_mode: Expected one of "RESTRICTED", "UNRESTRICTED".'),
-        ('[database]\nurl = "postgresql://db"', "database.url: Expected sqlite:///relative/path or sqlite:////absolute/path."),
-        ('[database]\nurl = "sqlite:///:memory:"', "database.url: Expected sqlite:///relative/path or sqlite:////absolute/path."),
+        ('[database]\nurl = "mysql://db"', f"database.url: Expected {URLS}"),
+            ('[notifier]\nurl = "nats://"', "notifier.url: Expected nats://host:port, or several with commas between them."),
+            ('[notifier]\nurl = "nats://n"', "notifier.url: This needs a PostgreSQL database: a SQLite file has one node alone."),
+        ('[database]\nurl = "sqlite:///:memory:"', f"database.url: Expected {URLS}"),
         ("[flows]\ncallback_timeout_ms = inf", "flows.callback_timeout_ms: Expected `int`, got `float`."),
     ],
 )  # fmt: skip

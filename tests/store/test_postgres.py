@@ -172,6 +172,33 @@ def test_a_lock_is_had_by_one_until_the_end_of_its_transaction(pg: PostgresDatab
     assert other.write_now(lambda tx: tx.try_lock("a"))
 
 
+def test_calls_that_wait_for_one_thing_leave_room_for_all_others(pg: PostgresDatabase, other: PostgresDatabase) -> None:
+    held, release = threading.Event(), threading.Event()
+
+    def hold(tx: Tx) -> None:
+        tx.lock("busy")
+        held.set()
+        release.wait()
+
+    def busy(tx: Tx) -> int:
+        tx.lock("busy")
+        return count(tx)
+
+    async def story() -> list[int]:
+        holding = asyncio.create_task(asyncio.to_thread(other.write_now, hold))
+        await asyncio.to_thread(held.wait)
+        waiting = [asyncio.create_task(pg.write_in_turn("busy", busy)) for _ in range(40)]
+        try:
+            assert await pg.write_in_turn("idle", count, "idle") == 1
+            assert not any(each.done() for each in waiting)
+        finally:
+            release.set()
+        await holding
+        return sorted(await asyncio.gather(*waiting))
+
+    assert asyncio.run(story()) == [*range(1, 41)]
+
+
 def test_a_read_looks_at_one_moment(pg: PostgresDatabase, other: PostgresDatabase) -> None:
     def twice(tx: Tx) -> tuple[int, int]:
         before = counted(tx)

@@ -37,12 +37,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """The flags that say which server it is about."""
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: ./campana.toml, if any)")
     parser.add_argument("--data-dir", metavar="DIR", help="data folder (default: ./campana-data)")
+    parser.add_argument(
+        "--database-url", metavar="URL", help="sqlite:///FILE or postgresql://… (default: a file in the data folder)"
+    )
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
 def loaded(args: argparse.Namespace) -> Settings:
     """The settings that the flags of `arguments` lead to; raises `SettingsError`."""
-    return settings.load(args.config, os.environ, {"server.data_dir": args.data_dir})
+    return settings.load(args.config, os.environ, {"server.data_dir": args.data_dir, "database.url": args.database_url})
 
 
 @contextmanager

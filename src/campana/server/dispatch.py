@@ -89,8 +89,12 @@ class Dispatcher:
         prepared = None
         if operation.prepare is not None:
             prepared = await self._db.peek(operation.prepare, request, self._clock.now())
-        run = self._db.read if operation.reads else self._db.write
-        return await run(self._in_transaction, operation, request, caller, authority, prepared)
+        arguments = (operation, request, caller, authority, prepared)
+        if operation.reads:
+            return await self._db.read(self._in_transaction, *arguments)
+        if operation.on is None:
+            return await self._db.write(self._in_transaction, *arguments)
+        return await self._db.write_in_turn(getattr(request, operation.on), self._in_transaction, *arguments)
 
     def _in_transaction(
         self, tx: Tx, operation: Operation, request: Shape, caller: Caller, authority: str, prepared: object

@@ -109,6 +109,11 @@ class Database(Protocol):
     async def write(self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`work` in a transaction; returns when it is on disk. Raises ServiceUnavailable if that can't be."""
 
+    async def write_in_turn(
+        self, resource: str, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """As `write`, for work that begins with locking the resource: others on it could do nothing but wait."""
+
     def listen(self, listener: Listener) -> None:
         """Call `listener` on the event loop with what committed transactions announced.
 

@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Concatenate, Final, Generic, TypeAlias
+from weakref import WeakValueDictionary
 
 import psycopg
 from psycopg import errors
@@ -197,6 +198,7 @@ class PostgresDatabase:
         self._listeners: list[Listener] = []
         self._announced: list[object] = []
         self._announcing = threading.Lock()
+        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._waiting = 0
         self._closed = False
         self._salt = self._looked_at(url)
@@ -264,9 +266,25 @@ class PostgresDatabase:
 
         return await self._on(self._writers, call)
 
+    async def write_in_turn(
+        self, resource: str, work: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Only the next one waits at the database: more would take the connections from everybody else."""
+        turns = self._turns.setdefault(resource, asyncio.Semaphore(2))  # it is kept by those who use it
+        try:
+            async with asyncio.timeout(WAIT_MAX_S):
+                await turns.acquire()
+        except TimeoutError:
+            raise _unavailable("the call has waited too long for its turn") from None
+        try:
+            return await self.write(work, *args, **kwargs)
+        finally:
+            turns.release()
+
     def write_now(self, work: Callable[[PostgresTx], T]) -> T:
         """`write` for callers without an event loop: start-up, commands."""
-        done = self._run("BEGIN", work)
+        # Migrations of large tables take their time.
+        done = self._run("BEGIN; SET LOCAL statement_timeout = 0", work)
         self._announce(done.notices)
         return done.result
 

@@ -211,6 +211,11 @@ class SqliteDatabase:
             loop.call_soon(self._run_batch, loop)  # soon: what else this turn of the loop brings comes along
         return await future
 
+    async def write_in_turn(
+        self, resource: str, work: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        return await self.write(work, *args, **kwargs)  # there is one writer
+
     def write_now(self, work: Callable[[SqliteTx], T]) -> T:
         """`write` for callers without an event loop: start-up, commands. Blocks until it is on disk."""
 
