@@ -68,7 +68,7 @@ def sizes(messages: int) -> Sizes:
         users=users,
         messages_of_channel=tuple(largest // by for by in (1_000, 100, 10, 1)),
         members_of_channel=tuple(sorted({max(len(SENDERS), most_members // by) for by in (1_000, 100, 10, 1)})),
-        memberships_of_user=tuple(sorted({max(200, most_memberships // by) for by in (100, 10, 1)})),
+        memberships_of_user=tuple(sorted({max(20, most_memberships // by) for by in (100, 10, 1)})),
         channels_of_app_instance=(min(1_000, channels // 2), channels),
     )
 
@@ -165,7 +165,7 @@ def bytes_of_a_message(file: Path) -> int:
             return 0
         page_bytes: int = connection.execute("PRAGMA page_size").fetchone()[0]
         messages: int = connection.execute("SELECT COUNT(*) FROM messages").fetchone()[0]
-        return pages * page_bytes // messages
+        return int(pages * page_bytes // messages)
 
 
 def _place(sizes: Sizes, messages: int) -> tuple[int, int]:

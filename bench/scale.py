@@ -377,7 +377,9 @@ def _case(what: str, axis: str, by_size: dict[int, list[Cost]]) -> CaseAtScale:
                 ms=Spread.of([cost.ms for cost in costs], 3),
                 ratio=Spread.of([cost.ms / base.ms for cost, base in zip(costs, first, strict=True)]),
                 cpu_us=round(median(cost.cpu_us for cost in costs)),
-                cpu_ratio=Spread.of([cost.cpu_us / base.cpu_us for cost, base in zip(costs, first, strict=True)]),
+                cpu_ratio=Spread.of(
+                    [cost.cpu_us / (base.cpu_us or 1) for cost, base in zip(costs, first, strict=True)]
+                ),
                 read_kib=round(median(cost.read_kib for cost in costs), 1),
             )
             for size, costs in by_size.items()

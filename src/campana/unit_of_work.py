@@ -248,7 +248,7 @@ class Call(UnitOfWork):
     @property
     def _list_name(self) -> str:
         request = self.request
-        names = ("app_instance_arn", "channel_arn", "sub_channel_id", "channel_flow_arn")
+        names = ("app_instance_arn", "channel_arn", "sub_channel_id", "channel_flow_arn", "app_instance_user_arn")
         of = (getattr(request, name, None) or "" for name in names)
         return "\0".join((self.operation, *of, self.caller.account))
 

@@ -1,10 +1,14 @@
 """Rows → shapes of the API. Names of users and bots are the current ones (spec/api.md §1.6)."""
 
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
 import msgspec
 
 from campana.api import messaging as api
 from campana.api.base import Timestamp
-from campana.store.channels import Channel, Listed
+from campana.store import memberships
+from campana.store.channels import Channel
 from campana.store.memberships import Membership, MembershipOfUser
 from campana.store.messages import Message
 from campana.unit_of_work import UnitOfWork
@@ -43,26 +47,49 @@ def expiration_settings(row: Channel) -> api.ExpirationSettings | None:
     )
 
 
-def channel_summary(row: Channel) -> api.ChannelSummary:
-    return api.ChannelSummary(
-        name=row.name,
-        channel_arn=row.arn,
-        mode=api.ChannelMode(row.mode),
-        privacy=api.ChannelPrivacy(row.privacy),
-        metadata=row.metadata,
-        last_message_timestamp=time(row.last_message_at),
-    )
+class Summarised(Protocol):
+    """A row that has what a channel's summary needs."""
+
+    @property
+    def channel_arn(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def mode(self) -> str: ...
+    @property
+    def privacy(self) -> str: ...
+    @property
+    def metadata(self) -> str | None: ...
+    @property
+    def last_untargeted_at(self) -> int | None: ...
 
 
-def listed_summary(row: Listed) -> api.ChannelSummary:
-    return api.ChannelSummary(
-        name=row.name,
-        channel_arn=row.channel_arn,
-        mode=api.ChannelMode(row.mode),
-        privacy=api.ChannelPrivacy(row.privacy),
-        metadata=row.metadata,
-        last_message_timestamp=time(row.last_message_at),
-    )
+def channel_summaries(unit: UnitOfWork, reader_arn: str, rows: Sequence[Summarised]) -> list[api.ChannelSummary]:
+    """Channels as one user or bot sees them: LastMessageTimestamp is that of the last persistent message visible to
+    the reader."""
+    targeted = memberships.last_targeted(unit.tx, reader_arn, [row.channel_arn for row in rows])
+    return [
+        api.ChannelSummary(
+            name=row.name,
+            channel_arn=row.channel_arn,
+            mode=api.ChannelMode(row.mode),
+            privacy=api.ChannelPrivacy(row.privacy),
+            metadata=row.metadata,
+            last_message_timestamp=_last(row, targeted.get(row.channel_arn, {})),
+        )
+        for row in rows
+    ]
+
+
+def channel_summary(unit: UnitOfWork, reader_arn: str, row: Summarised) -> api.ChannelSummary:
+    """The same of one channel."""
+    return channel_summaries(unit, reader_arn, [row])[0]
+
+
+def _last(row: Summarised, targeted: Mapping[str, int]) -> Timestamp | None:
+    """`targeted`: when the reader's last targeted message came, by sub-channel."""
+    times = [targeted.get(row.sub_channel_id)] if isinstance(row, MembershipOfUser) else [*targeted.values()]
+    return time(max((each for each in (*times, row.last_untargeted_at) if each is not None), default=None))
 
 
 def channel_of_flow(row: Channel) -> api.ChannelAssociatedWithFlowSummary:
@@ -87,26 +114,20 @@ def membership(unit: UnitOfWork, row: Membership) -> api.ChannelMembership:
     )
 
 
-def summary_of_user(row: MembershipOfUser) -> api.ChannelSummary:
-    return api.ChannelSummary(
-        name=row.name,
-        channel_arn=row.channel_arn,
-        mode=api.ChannelMode(row.mode),
-        privacy=api.ChannelPrivacy(row.privacy),
-        metadata=row.metadata,
-        last_message_timestamp=time(row.last_message_at),
-    )
-
-
-def membership_of_user(row: MembershipOfUser) -> api.ChannelMembershipForAppInstanceUserSummary:
-    return api.ChannelMembershipForAppInstanceUserSummary(
-        channel_summary=summary_of_user(row),
-        app_instance_user_membership_summary=api.AppInstanceUserMembershipSummary(
-            type=api.ChannelMembershipType(row.type),
-            read_marker_timestamp=time(row.read_marker_at),
-            sub_channel_id=row.sub_channel_id or None,
-        ),
-    )
+def memberships_of_user(
+    unit: UnitOfWork, reader_arn: str, rows: Sequence[MembershipOfUser]
+) -> list[api.ChannelMembershipForAppInstanceUserSummary]:
+    return [
+        api.ChannelMembershipForAppInstanceUserSummary(
+            channel_summary=summary,
+            app_instance_user_membership_summary=api.AppInstanceUserMembershipSummary(
+                type=api.ChannelMembershipType(row.type),
+                read_marker_timestamp=time(row.read_marker_at),
+                sub_channel_id=row.sub_channel_id or None,
+            ),
+        )
+        for row, summary in zip(rows, channel_summaries(unit, reader_arn, rows), strict=True)
+    ]
 
 
 def status(value: str, detail: str | None = None) -> api.ChannelMessageStatusStructure:

@@ -30,7 +30,7 @@ from tests.auth.principals import (
     policy,
 )
 from tests.harness import App, MovableClock
-from tests.stories.node import JS, why_no_node
+from tests.node import JS, why_no_node
 
 
 def vend(vending: Vending, token: str, role: str = "chat-user", **more: Any) -> dict[str, Any]:

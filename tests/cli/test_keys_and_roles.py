@@ -44,7 +44,7 @@ def test_called_wrongly(
     (tmp_path / "bad.json").write_text("{")
     (tmp_path / "trust.json").write_text(json.dumps(trusting("*")))
     monkeypatch.chdir(tmp_path)
-    more = ["--data-dir", str(server.settings.server.data_dir)] if len(words) > 1 else []
+    more = server.flags if len(words) > 1 else []
     assert main([*words, *more]) in (1, 2)
     said = capsys.readouterr()
     assert said.err.startswith("campana: ")

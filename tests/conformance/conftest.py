@@ -13,6 +13,7 @@ from typing import Any
 
 import botocore
 import pytest
+from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.conformance import model, target
 from tests.conformance.processor import Processor
@@ -120,7 +121,12 @@ def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture(scope="session")
 def world(service: Target) -> Iterator[World]:
     """The app instance of the run and what stands in it."""
-    world = World(service)
+    try:
+        world = World(service)
+    except (BotoCoreError, ClientError) as error:
+        if service.given:  # a thousand tests would say the same
+            pytest.exit(f"{service.name} can't be used: {error}", returncode=2)
+        raise
     yield world
     world.delete()
 

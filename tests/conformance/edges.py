@@ -76,12 +76,9 @@ class Case:
 
     @property
     def id(self) -> str:
-        shown = ".".join("0" if step == 0 else str(step) for step in self.path)
-        return f"{self.operation}-{shown}" + ("-identity" if _in_both(self.operation, self.service) else "")
-
-
-def _in_both(operation: str, service: str) -> bool:
-    return model.service_of(operation) != service
+        # An operation that is in both services appears twice.
+        ending = "" if model.service_of(self.operation) == self.service else f"-{self.service}"
+        return f"{self.operation}-{'.'.join(map(str, self.path))}{ending}"
 
 
 def cases(service: str, operation: str) -> Iterator[Case]:

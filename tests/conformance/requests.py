@@ -394,9 +394,7 @@ def update_app_instance(world: World) -> Members:
 
 
 def delete_app_instance(world: World) -> Members:
-    arn = world.app_instance("to be deleted")
-    world.forget_app_instance(arn)
-    return {"AppInstanceArn": arn}
+    return {"AppInstanceArn": world.app_instance("to be deleted")}
 
 
 def put_app_instance_retention_settings(world: World) -> Members:

@@ -49,6 +49,8 @@ class Target:
     calls_http: bool
     """Whether a processor may be a URL on this machine."""
     session: boto3.Session
+    given: bool
+    """Whether the environment named it."""
 
     def client(self, service: str) -> Any:
         """A client that sends what it is told, right or wrong, and waits where it is throttled."""
@@ -97,17 +99,21 @@ def found(folder: Path, *, aws: bool) -> Iterator[Target]:
         hosts = [urlsplit(url).hostname or "" for url in endpoints.values() if url]
         aws = aws or any(host.endswith((".amazonaws.com", ".api.aws")) for host in hosts)
         local = all(host in ("127.0.0.1", "localhost", "::1") for host in hosts)
-        name = "AWS" if aws else "a server"
-        session = boto3.Session(region_name=None if _region() else "us-east-1")
-        yield Target(name, endpoints, aws, calls_http=local and not aws, session=session)
+        name = "AWS" if aws else hosts[0]
+        session = boto3.Session(region_name=_region())
+        yield Target(name, endpoints, aws, calls_http=local and not aws, session=session, given=True)
         return
     with _own_server(folder) as url:
         session = boto3.Session(KEY, SECRET, region_name="us-east-1")
-        yield Target(_own_name(), dict.fromkeys(SERVICES, url), aws=False, calls_http=True, session=session)
+        yield Target(
+            _own_name(), dict.fromkeys(SERVICES, url), aws=False, calls_http=True, session=session, given=False
+        )
 
 
-def _region() -> str | None:
-    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+def _region() -> str:
+    """boto3 doesn't read AWS_REGION, as all other SDKs do."""
+    given = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    return given or boto3.Session().region_name or "us-east-1"
 
 
 def _own_name() -> str:

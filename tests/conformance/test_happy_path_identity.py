@@ -55,7 +55,6 @@ def test_what_was_in_a_deleted_app_instance_is_gone(world: World) -> None:
     channel = user.create_channel(AppInstanceArn=app, Name="Lobby")["ChannelArn"]
 
     world.api("DeleteAppInstance", {"AppInstanceArn": app})
-    world.forget_app_instance(app)
 
     with refused("Forbidden"):
         user.describe_channel(ChannelArn=channel)

@@ -269,13 +269,15 @@ def channels_with_a_flow(place: Place, name: str) -> List:
 
 def app_instances(place: Place, name: str) -> List:
     world = place.world
-
-    def remove(arn: str) -> None:
-        world.api("DeleteAppInstance", {"AppInstanceArn": arn})
-        world.forget_app_instance(arn)
-
-    add = lambda: world.app_instance("one of many")  # noqa: E731
-    return List("", name, {}, "AppInstances", lambda item: item["AppInstanceArn"], add, remove)
+    return List(
+        "",
+        name,
+        {},
+        "AppInstances",
+        lambda item: item["AppInstanceArn"],
+        lambda: world.app_instance("one of many"),
+        lambda arn: world.api("DeleteAppInstance", {"AppInstanceArn": arn}),
+    )
 
 
 def users(place: Place, name: str) -> List:
@@ -363,9 +365,10 @@ def lists(place: Place) -> Callable[[str, Callable[[Place, str], List]], List]:
     def find(name: str, make: Callable[[Place, str], List]) -> List:
         key = (name, make.__name__)
         if key not in made:
-            made[key] = make(place, name)
-            made[key].service = model.service_of(name)
-            made[key].fill(*FEW.get(name, (STANDING, PASSING)))
+            a_list = make(place, name)
+            a_list.service = model.service_of(name)
+            a_list.fill(*FEW.get(name, (STANDING, PASSING)))
+            made[key] = a_list
         return made[key]
 
     return find

@@ -6,7 +6,7 @@ import pytest
 
 from tests.flows.lobby import FORBIDDEN, Lobby, not_pending, refused, told
 from tests.harness import App, Processor, calls_back, running
-from tests.operations.helpers import ban, rows
+from tests.operations.helpers import rows
 
 PENDING, SENT = {"Value": "PENDING"}, {"Value": "SENT"}
 
@@ -250,7 +250,7 @@ def test_a_message_is_released_although_its_sender_is_gone(lobby: Lobby, process
         case "is removed":
             lobby.ann.delete_channel_membership(**membership)
         case "is banned":
-            ban(lobby.channel, lobby.bob)
+            lobby.ann.create_channel_ban(ChannelArn=lobby.channel, MemberArn=lobby.bob.arn)
             lobby.ann.delete_channel_membership(**membership)
         case "is deleted":
             lobby.app.identity.delete_app_instance_user(AppInstanceUserArn=lobby.bob.arn)

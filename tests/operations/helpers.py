@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from campana import arn, limits
-from campana.store import counts, deletions, identities, quotas
-from campana.store.database import Tx
+from campana.store import counts, deletions, quotas
 from tests.harness import App, RunningServer, Session, User
 
 
@@ -62,29 +61,12 @@ def during(server: RunningServer) -> Iterator[Callable[..., None]]:
     yield check
 
 
+LEX = {"LexBotAliasArn": "arn:aws:lex:us-east-1:123456789012:bot-alias/ABCDEFGHIJ/KLMNOPQRST", "LocaleId": "en_US"}
+
+
 def bot(app: App, name: str) -> User:
-    """A bot: they cannot be made through the API yet."""
-
-    def insert(tx: Tx) -> None:
-        row = identities.Identity(bot_arn, app.arn, "bot", name.title(), None, at, at, None)
-        assert identities.insert(tx, row)
-
-    bot_arn, at = arn.within(app.arn, arn.Kind.BOT, name), app.server.clock.now()
-    app.server.writes(insert)
-    return User(app, bot_arn)
-
-
-def ban(channel_arn: str, user: User) -> None:
-    """Bans cannot be made through the API yet."""
-
-    def insert(tx: Tx) -> None:
-        tx.run(
-            "INSERT INTO bans (channel_arn, member_arn, created_by, created_at) VALUES (:channel, :user, :user, 0)",
-            channel=channel_arn,
-            user=user.arn,
-        )
-
-    user.app.server.writes(insert)
+    answer = app.identity.create_app_instance_bot(AppInstanceArn=app.arn, Name=name.title(), Configuration={"Lex": LEX})
+    return User(app, answer["AppInstanceBotArn"])
 
 
 def rows(server: RunningServer, table: str, **columns: str) -> int:

@@ -6,7 +6,6 @@ from campana.store.moderators import find as find_moderator
 from tests.harness import App, refused
 from tests.operations.helpers import (
     answered,
-    ban,
     bot,
     clean_up_held,
     counted,
@@ -361,7 +360,7 @@ def test_an_id_is_free_again_when_its_channel_is_gone_for_good(app: App) -> None
     ann, bob = app.users("ann", "bob")
     channel = ann.makes_channel(members=[bob], ChannelId="lobby")
     ann.sends(channel, "old")
-    ban(channel, bob)
+    ann.create_channel_ban(ChannelArn=channel, MemberArn=bob.arn)
     heard = ann.connects()
 
     with clean_up_held(app.server):

@@ -1,7 +1,7 @@
 import pytest
 
 from tests.harness import App, User, refused
-from tests.operations.helpers import answered, ban, bot, counted, during, pages, rest_of, room_for, rows, set_limit
+from tests.operations.helpers import answered, bot, counted, during, pages, rest_of, room_for, rows, set_limit
 
 
 def members_of(channel: str, seen_by: User, **more: str) -> list[str]:
@@ -93,7 +93,7 @@ def test_a_type_that_does_not_exist_is_a_bad_request(app: App) -> None:
 def test_a_banned_user_can_neither_join_nor_be_added(app: App) -> None:
     ann, bob = app.users("ann", "bob")
     channel = ann.makes_channel(Privacy="PUBLIC")
-    ban(channel, bob)
+    ann.create_channel_ban(ChannelArn=channel, MemberArn=bob.arn)
 
     for user in (ann, bob):
         with refused("Forbidden"):
@@ -193,7 +193,7 @@ def test_a_batch_adds_whom_it_can_and_says_why_not_the_others(app: App) -> None:
     ann, bob, cid, dan, eve = app.users("ann", "bob", "cid", "dan", "eve")
     helper = bot(app, "helper")
     channel = ann.makes_channel(members=[bob])
-    ban(channel, cid)
+    ann.create_channel_ban(ChannelArn=channel, MemberArn=cid.arn)
     heard = [user.connects() for user in (ann, dan)]
     nobody = f"{app.arn}/user/nobody"
     room_for(app.server, channel, "memberships", 2)

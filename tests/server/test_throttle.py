@@ -1,5 +1,6 @@
 """Rates: the pure buckets, and what callers of a server with rates get."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,12 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect as websocket
 
 from campana import limits
+from campana.api.messaging import DescribeChannelRequest
+from campana.auth.caller import root
+from campana.errors import Throttled
 from campana.operations.registry import OPERATIONS
+from campana.server.throttle import REFUSALS_PER_SECOND, Throttle
+from campana.settings import load
 from campana.token_buckets import GENERATION_NS, KEYS_MAX, Buckets
 from tests.harness import App, RunningServer, User, connect_url, running
 from tests.operations.helpers import set_limit
@@ -217,6 +223,37 @@ def test_a_refused_call_has_not_happened(app: App) -> None:
     app.server.clock.advance(ms=1_000)
     last = ann.sends(channel, "last")
     assert len(heard.until("CREATE_CHANNEL_MESSAGE", MessageId=last)) == 3
+
+
+class Held(Exception):
+    """The throttle would let the caller wait."""
+
+
+class StandingClock:
+    """Nobody may sleep on it."""
+
+    def now(self) -> int:
+        return 10**12
+
+    async def sleep(self, seconds: float) -> None:
+        raise Held
+
+
+def test_who_goes_on_without_heed_of_refusals_is_answered_late() -> None:
+    async def nothing_set(work: Any, /) -> Any:
+        return {}
+
+    throttle = Throttle(load(None, {}, {"rates.enforce": True}), nothing_set, StandingClock())
+    request = DescribeChannelRequest(channel_arn="arn:aws:chime:us-east-1:1:app-instance/a/channel/c", chime_bearer="b")
+    call = lambda: asyncio.run(throttle.admit(OPERATIONS["DescribeChannel"], request, root("k", "1")))  # noqa: E731
+
+    for _ in range(limits.BURST * limits.BEARER_CALLS.default):
+        call()
+    for _ in range(limits.BURST * REFUSALS_PER_SECOND):
+        with pytest.raises(Throttled):
+            call()
+    with pytest.raises(Held):
+        call()
 
 
 def test_who_is_refused_for_another_reason_first_is_told_that_one(app: App) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from campana.errors import BadRequest, Conflict, ServiceUnavailable
-from campana.store import migrate
+from campana.store import migrate, sqlite
 from campana.store.database import Tx
 from campana.store.sqlite import CannotOpen, SqliteDatabase
 
@@ -244,5 +244,46 @@ def test_conflicts_are_the_callers_and_nobody_elses(tmp_path: Path) -> None:
         outcomes = await asyncio.gather(db.write(conflict), db.write(add, 1), return_exceptions=True)
         assert isinstance(outcomes[0], Conflict)
         assert outcomes[1] == 1
+
+    told(tmp_path, story)
+
+
+def pages_of_the_log(folder: Path) -> int:
+    """What a checkpoint has to look at, by another connection."""
+    with sqlite3.connect(folder / "test.db") as connection:
+        return int(connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1])
+
+
+def test_a_log_that_has_become_long_begins_anew_before_the_next_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "CHECKPOINT_EVERY_CHANGES", 10**9)
+
+    async def story(db: SqliteDatabase) -> None:
+        for number in range(100):
+            await db.write(add, number)
+        db._log_is_long = True
+        await asyncio.gather(*(db.write(add, 100 + number) for number in range(10)))
+
+        assert await db.read(count) == 110
+        assert pages_of_the_log(tmp_path) < 20
+
+    told(tmp_path, story)
+
+
+def test_under_load_the_log_is_folded_and_begins_anew_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "CHECKPOINT_EVERY_CHANGES", 5)
+    monkeypatch.setattr(sqlite, "LOG_PAGES_MAX", 5)
+
+    async def story(db: SqliteDatabase) -> None:
+        async def writer(first: int) -> None:
+            for number in range(first, first + 25):
+                await db.write(add, number)
+
+        await asyncio.gather(*(writer(25 * number) for number in range(8)))
+
+        assert await db.read(count) == 200
 
     told(tmp_path, story)

@@ -167,6 +167,14 @@ LOOK_UPS: dict[str, tuple[Fill, Look]] = {
         rows("memberships", member_arn=NAME, type="'DEFAULT'", **IN_TIME),
         lambda tx, _: memberships.newest_regular(tx, "x", "x", PAGE),
     ),
+    "some members of a sub-channel": (
+        rows("memberships", member_arn=NAME, type="'DEFAULT'", **IN_TIME),
+        lambda tx, _: memberships.some_of_sub_channel(tx, "x", "x", PAGE),
+    ),
+    "one of a user's many memberships, by its place": (
+        CHANNELS_OF_ONE,
+        lambda tx, _: memberships.of_user_at(tx, "x", memberships.Place("000007", "x")),
+    ),
     "some members of one sub-channel among many": (
         rows("memberships", sub_channel_id=NAME, member_arn=NAME, type="'DEFAULT'"),
         lambda tx, _: memberships.some_of_sub_channel(tx, "x", "000007", PAGE),
@@ -266,6 +274,15 @@ LOOK_UPS: dict[str, tuple[Fill, Look]] = {
         both(rows("quotas", app_instance_arn=NAME), rows("counts", owner=NAME)),
         lambda tx, _: quotas.used(tx, owner="000007", what="x", app_instance_arn="000007", name="x"),
     ),
+    "old messages among many new ones": (
+        MESSAGES,
+        lambda tx, _: messages.purge(tx, "x", "x", before=10, limit=PAGE),
+    ),
+    "two keys among many": (
+        rows("access_keys", id=NAME, revoked_at="NULL"),
+        lambda tx, _: keys.valid(tx, ["000007", "000009"]),
+    ),
+    "two roles among many": (rows("roles", arn=NAME), lambda tx, _: keys.role_ids(tx, ["000007", "000009"])),
     "some channels of an app instance": (
         rows("channels", arn=NAME, privacy="'PRIVATE'"),
         lambda tx, _: channels.some_of(tx, "x", PAGE),
@@ -299,6 +316,10 @@ LOOK_UPS: dict[str, tuple[Fill, Look]] = {
         MESSAGES,
         lambda tx, _: deletions.rows_of_sub_channel(tx, "x", "x", PAGE),
     ),
+    "the last targeted messages of one member in two channels among many": (
+        both(MEMBERS, rows("memberships", channel_arn=NAME, member_arn="'000007'", last_targeted_at="1")),
+        lambda tx, _: memberships.last_targeted(tx, "000007", ["000007", "000009"]),
+    ),
     "a batch of the roles and bans of somebody who is gone": (
         both(rows("moderators", channel_arn=NAME), rows("bans", channel_arn=NAME)),
         lambda tx, _: (moderators.some_of_identity(tx, "x", PAGE), deletions.bans_of_identity(tx, "x", PAGE)),
@@ -307,11 +328,17 @@ LOOK_UPS: dict[str, tuple[Fill, Look]] = {
         both(rows("admins", admin_arn=NAME), rows("channel_flows", arn=NAME)),
         lambda tx, _: deletions.rest_of_app_instance(tx, "x", PAGE),
     ),
+    "the keys and roles behind some sessions": (
+        both(rows("access_keys", id=NAME, revoked_at="NULL"), rows("roles", arn=NAME)),
+        lambda tx, _: (keys.valid(tx, ["000001", "000007"]), keys.role_ids(tx, ["000001", "000007"])),
+    ),
 }
 
 LOOKS_AT_ALL = {
     keys.listed: "for an operator who wants to see them all",
     keys.listed_roles: "the same",
+    memberships.unread_first_of_user: "the memberships of one user, when a session asks for CHANNEL_DETAILS",
+    memberships.latest_first_of_user: "the same",
 }
 
 
@@ -378,4 +405,6 @@ def functions_of_the_store() -> Iterator[FunctionType]:
 
 def finds_several(function: FunctionType) -> bool:
     signature = inspect.signature(function)
-    return "limit" in signature.parameters or str(signature.return_annotation).startswith(("list[", "Page[", "dict["))
+    return "limit" in signature.parameters or str(signature.return_annotation).startswith(
+        ("list[", "Page[", "dict[", "set[")
+    )

@@ -16,6 +16,10 @@ from awscli.clidriver import create_clidriver
 
 def main() -> None:
     driver = create_clidriver()
+    loader = driver.session.get_component("data_loader")
+    for service in ("chime-sdk-messaging", "chime-sdk-identity"):
+        for kind in ("service-2", "endpoint-rule-set-1"):
+            loader.load_service_model(service, kind)
     for line in sys.stdin:
         answer = forked(driver, json.loads(line))
         print(json.dumps(answer), flush=True)

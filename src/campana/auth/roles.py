@@ -12,28 +12,41 @@ from campana.unit_of_work import Call
 
 
 class Fact(StrEnum):
-    """Something that holds of the bearer, the channel or the message."""
+    """Something that holds of the bearer, the channel or the message, and when it does."""
 
-    USER = "USER"  # the bearer is a live user or bot of the app instance
-    ADMIN = "ADMIN"  # is an admin of the app instance
-    MODERATOR = "MODERATOR"  # moderates the channel
-    MEMBER = "MEMBER"  # has a membership in the channel; in an elastic one in the sub-channel that is named, or any
-    VISIBLE = "VISIBLE"  # … which is not HIDDEN
-    SELF = "SELF"  # is the member that the call is about
-    WELCOME = "WELCOME"  # is not banned from the channel
-    PUBLIC = "PUBLIC"  # the channel's privacy is PUBLIC
-    UNRESTRICTED = "UNRESTRICTED"  # its mode is UNRESTRICTED
-    PLAIN = "PLAIN"  # it is not elastic
-    SENT = "SENT"  # the message is there, and SENT
-    OWN = "OWN"  # the bearer sent the message
-    INVOLVED = "INVOLVED"  # the message is untargeted, or sent by or to the bearer
+    holds_when: str
+
+    def __new__(cls, name: str, holds_when: str) -> "Fact":
+        fact = str.__new__(cls, name)
+        fact._value_ = name
+        fact.holds_when = holds_when
+        return fact
+
+    USER = "USER", "the bearer is a live user or bot of the app instance"
+    ADMIN = "ADMIN", "the bearer is an admin of the app instance"
+    MODERATOR = "MODERATOR", "the bearer moderates the channel"
+    MEMBER = (
+        "MEMBER",
+        "the bearer is a member of the channel; of an elastic one in the sub-channel that the request names, or in any"
+        " if it names none",
+    )
+    VISIBLE = "VISIBLE", "the bearer's membership is not HIDDEN"
+    SELF = "SELF", "the call is about the bearer"
+    WELCOME = "WELCOME", "the bearer is not banned from the channel"
+    PUBLIC = "PUBLIC", "the channel's privacy is PUBLIC"
+    UNRESTRICTED = "UNRESTRICTED", "the channel's mode is UNRESTRICTED"
+    PLAIN = "PLAIN", "the channel is not elastic"
+    ELASTIC = "ELASTIC", "the channel is elastic"
+    SENT = "SENT", "the message is there, and SENT"
+    OWN = "OWN", "the bearer sent the message"
+    INVOLVED = "INVOLVED", "the message is untargeted, or was sent by or to the bearer"
 
 
 USER, ADMIN, MODERATOR, MEMBER, VISIBLE, SELF = (
     Fact.USER, Fact.ADMIN, Fact.MODERATOR, Fact.MEMBER, Fact.VISIBLE, Fact.SELF,
 )  # fmt: skip
-WELCOME, PUBLIC, UNRESTRICTED, PLAIN, SENT, OWN, INVOLVED = (
-    Fact.WELCOME, Fact.PUBLIC, Fact.UNRESTRICTED, Fact.PLAIN, Fact.SENT, Fact.OWN, Fact.INVOLVED,
+WELCOME, PUBLIC, UNRESTRICTED, PLAIN, ELASTIC, SENT, OWN, INVOLVED = (
+    Fact.WELCOME, Fact.PUBLIC, Fact.UNRESTRICTED, Fact.PLAIN, Fact.ELASTIC, Fact.SENT, Fact.OWN, Fact.INVOLVED,
 )  # fmt: skip
 
 Rows = Collection[frozenset[Fact]]
@@ -75,6 +88,7 @@ _HOLDS: Final[dict[Fact, Callable[[Call], bool]]] = {
     PUBLIC: lambda call: call.channel.privacy == "PUBLIC",
     UNRESTRICTED: lambda call: call.channel.mode == "UNRESTRICTED",
     PLAIN: lambda call: call.channel.elastic is None,
+    ELASTIC: lambda call: call.channel.elastic is not None,
     SENT: _is_sent,
     OWN: _is_own,
     INVOLVED: _is_involved,

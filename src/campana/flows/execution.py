@@ -14,7 +14,7 @@ from campana.flows import machine, payload
 from campana.flows.machine import AwaitingCallback, Completed, Deleted, Invoking, Plan, State, Step, Verdict
 from campana.flows.revision import Revision
 from campana.limits import CLOCK_PUT_BACK_MS, STATUS_DETAIL_CHARACTERS
-from campana.store import channels, executions, messages, sub_channels
+from campana.store import channels, executions, memberships, messages, sub_channels
 from campana.store.channel_flows import ChannelFlow
 from campana.store.database import Tx
 from campana.store.executions import Execution
@@ -299,11 +299,21 @@ def release_new(unit: UnitOfWork, message: Message, *, stored: bool) -> None:
         else:
             messages.insert(unit.tx, message)
         if message.type == "STANDARD":
-            at = max(unit.now, message.created_at)
-            channels.has_new_message(unit.tx, message.channel_arn, at, not_behind=unit.now + CLOCK_PUT_BACK_MS)
-            if message.sub_channel_id:
-                sub_channels.has_new_message(unit.tx, message.channel_arn, message.sub_channel_id, unit.now)
+            _note_new(unit, message)
     events.publish_message(unit, events.CREATE_CHANNEL_MESSAGE, message)
+
+
+def _note_new(unit: UnitOfWork, message: Message) -> None:
+    """When the last message came is told to those who can see it."""
+    channel_arn, sub_channel_id = message.channel_arn, message.sub_channel_id
+    at, not_behind = max(unit.now, message.created_at), unit.now + CLOCK_PUT_BACK_MS
+    if message.involved is not None:
+        channels.has_new_targeted_message(unit.tx, channel_arn, at, not_behind=not_behind)
+        memberships.have_new_targeted_message(unit.tx, channel_arn, sub_channel_id, message.involved, unit.now)
+        return
+    channels.has_new_message(unit.tx, channel_arn, at, not_behind=not_behind)
+    if sub_channel_id:
+        sub_channels.has_new_message(unit.tx, channel_arn, sub_channel_id, unit.now)
 
 
 def _deny(unit: UnitOfWork, execution: Execution, message: Message) -> None:

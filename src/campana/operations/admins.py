@@ -18,7 +18,7 @@ from campana.operations import app_instances
 from campana.operations.quotas import give_back, take
 from campana.operations.registry import operation
 from campana.store import admins, identities
-from campana.unit_of_work import Call
+from campana.unit_of_work import Call, UnitOfWork
 
 
 @operation(on="app_instance_arn", allow=POLICY_ONLY, iam=("app_instance_admin_arn", "app_instance_arn"))
@@ -72,5 +72,10 @@ def list_app_instance_admins(call: Call, request: ListAppInstanceAdminsRequest) 
 def delete_app_instance_admin(call: Call, request: DeleteAppInstanceAdminRequest) -> None:
     """Take the role away; the user stays. No admin: nothing changes."""
     app_instances.existing(call, request.app_instance_arn)
-    if admins.delete(call.tx, request.app_instance_arn, request.app_instance_admin_arn):
-        give_back(call, request.app_instance_arn, "admins")
+    resign(call, request.app_instance_arn, request.app_instance_admin_arn)
+
+
+def resign(unit: UnitOfWork, app_instance_arn: str, admin_arn: str) -> None:
+    """Nobody's admin any more, if ever: also what happens to a user or bot that is deleted."""
+    if admins.delete(unit.tx, app_instance_arn, admin_arn):
+        give_back(unit, app_instance_arn, "admins")

@@ -42,6 +42,7 @@ def existing(call: Call, app_instance_arn: str) -> app_instances.AppInstance:
 @operation(on=None, allow=POLICY_ONLY, rate=APP_INSTANCE_WRITES)
 def create_app_instance(call: Call, request: CreateAppInstanceRequest) -> CreateAppInstanceResponse:
     """Make an app instance in the caller's account; its id is a UUID."""
+    tagging.check(request.tags)
     take(call, call.caller.account, "app instances")
     app_instance_arn = arn.app_instance(call.settings.account.triple, call.ids.uuid())
     app_instances.insert(

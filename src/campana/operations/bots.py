@@ -24,9 +24,9 @@ from campana.api.identity import (
 from campana.auth.roles import POLICY_ONLY
 from campana.errors import Forbidden, NotFound
 from campana.operations import app_instances, tagging
-from campana.operations.quotas import give_back
+from campana.operations.admins import resign
 from campana.operations.registry import Inside, operation
-from campana.store import admins, deletions, identities, tags
+from campana.store import deletions, identities, tags
 from campana.unit_of_work import Call
 
 _configurations = msgspec.json.Decoder(Configuration)
@@ -57,6 +57,7 @@ def _with_defaults(configuration: Configuration) -> str:
 def create_app_instance_bot(call: Call, request: CreateAppInstanceBotRequest) -> CreateAppInstanceBotResponse:
     """Make a bot; its id is a UUID."""
     instance = app_instances.existing(call, request.app_instance_arn)
+    tagging.check(request.tags)
     bot_arn = arn.within(instance.arn, arn.Kind.BOT, call.ids.uuid())
     identities.insert(
         call.tx,
@@ -112,8 +113,7 @@ def delete_app_instance_bot(call: Call, request: DeleteAppInstanceBotRequest) ->
     row = _existing(call, request.app_instance_bot_arn)
     identities.delete(call.tx, row.arn, call.now)
     tags.delete_all(call.tx, row.arn)
-    if admins.delete(call.tx, row.app_instance_arn, row.arn):
-        give_back(call, row.app_instance_arn, "admins")
+    resign(call, row.app_instance_arn, row.arn)
     deletions.add(call.tx, row.arn, call.now)
 
 

@@ -74,7 +74,7 @@ def frame(unit: UnitOfWork, user_arn: str, place: Place, sizes: Sizes) -> str | 
     )
     unit.look_up({*(row.sender_arn for row in shown), *(row.member_arn for row in members.rows)})
     details = ChannelDetails(
-        channel=views.summary_of_user(membership),
+        channel=views.channel_summary(unit, user_arn, membership),
         channel_messages=[views.message_summary(unit, row) for row in shown],
         channel_memberships=[ChannelMembershipSummary(member=unit.identity(row.member_arn)) for row in members.rows],
         channel_messages_has_more=page.next is not None,

@@ -71,6 +71,7 @@ def _existing(call: Call, channel_flow_arn: str) -> channel_flows.ChannelFlow:
 def create_channel_flow(call: Call, request: CreateChannelFlowRequest) -> CreateChannelFlowResponse:
     """Make a flow of one to three processors; channels use it once they are associated with it."""
     instance = app_instances.existing(call, request.app_instance_arn)
+    tagging.check(request.tags)
     processors = _checked(call, instance.arn, request.processors)
     take(call, instance.arn, "channel flows")
     flow_arn = arn.within(instance.arn, arn.Kind.CHANNEL_FLOW, call.ids.uuid())

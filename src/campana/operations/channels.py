@@ -38,14 +38,17 @@ def create_channel(call: Call, request: CreateChannelRequest) -> CreateChannelRe
     """Make a channel; its creator becomes member and moderator. All of it, or nothing."""
     if request.app_instance_arn != call.bearer.app_instance_arn:
         raise Forbidden
+    tagging.check(request.tags)
+    elastic = request.elastic_channel_configuration
+    if elastic is not None:
+        _check_elastic(call, request, elastic)
+    for member_arn in dict.fromkeys((*(request.moderator_arns or ()), *(request.member_arns or ()))):
+        existing_member(call, member_arn)
     channel_arn = arn.within(request.app_instance_arn, arn.Kind.CHANNEL, request.channel_id or call.ids.uuid())
     call.tx.lock(channel_arn)  # it may be about to be deleted
     if deletions.find(call.tx, channel_arn) is not None:
         raise Conflict("A channel with this ChannelId is still being deleted.")
     defaults = call.settings.channels
-    elastic = request.elastic_channel_configuration
-    if elastic is not None:
-        _check_elastic(call, request, elastic)
     expiration = request.expiration_settings
     channel = channels.Channel(
         arn=channel_arn,
@@ -94,14 +97,12 @@ def _check_elastic(call: Call, request: CreateChannelRequest, elastic: ElasticCh
 
 def _appoint(call: Call, channel: channels.Channel, moderator_arns: list[str]) -> None:
     for moderator_arn in dict.fromkeys(moderator_arns):
-        existing_member(call, moderator_arn)
         moderators.insert(call.tx, moderators.Moderator(channel.arn, moderator_arn, call.bearer.arn, call.now))
         take(call, channel.arn, "moderators")
 
 
 def _enrol(call: Call, channel: channels.Channel, member_arns: list[str]) -> None:
     for member_arn in dict.fromkeys(member_arns):
-        existing_member(call, member_arn)
         membership = memberships.Membership(
             channel.arn, member_arn, "", "DEFAULT", call.bearer.arn, call.now, call.now, None
         )
@@ -164,7 +165,8 @@ def list_channels(call: Call, request: ListChannelsRequest) -> ListChannelsRespo
         raise Forbidden
     page = channels.page_by_privacy(call.tx, request.app_instance_arn, privacy, call.after, call.limit)
     return ListChannelsResponse(
-        channels=[views.channel_summary(_as_seen(call, row)) for row in page.rows], next_token=call.token(page)
+        channels=views.channel_summaries(call, call.bearer.arn, [_as_seen(call, row) for row in page.rows]),
+        next_token=call.token(page),
     )
 
 
@@ -173,7 +175,7 @@ def _as_seen(call: Call, row: channels.Channel) -> channels.Channel:
     if row.elastic is None or call.is_admin or moderators.find(call.tx, row.arn, call.bearer.arn) is not None:
         return row
     membership = memberships.of_user_in(call.tx, call.bearer.arn, row)
-    return msgspec.structs.replace(row, last_message_at=membership.last_message_at if membership else None)
+    return msgspec.structs.replace(row, last_untargeted_at=membership.last_untargeted_at if membership else None)
 
 
 @operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}], rate=SUB_CHANNEL_LISTS)

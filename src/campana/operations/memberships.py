@@ -215,7 +215,9 @@ def describe_channel_membership_for_app_instance_user(
     row = memberships.of_user_in(call.tx, request.app_instance_user_arn, call.channel)
     if row is None:
         raise Forbidden
-    return DescribeChannelMembershipForAppInstanceUserResponse(channel_membership=views.membership_of_user(row))
+    return DescribeChannelMembershipForAppInstanceUserResponse(
+        channel_membership=views.memberships_of_user(call, call.bearer.arn, [row])[0]
+    )
 
 
 @operation(on="app_instance_user_arn", allow=[{ADMIN}, {SELF}], iam=(), rate=CHANNELS_OF_USER)
@@ -228,7 +230,8 @@ def list_channel_memberships_for_app_instance_user(
         raise Forbidden
     page = memberships.page_of_user(call.tx, user_arn, call.after, call.limit)
     return ListChannelMembershipsForAppInstanceUserResponse(
-        channel_memberships=[views.membership_of_user(row) for row in page.rows], next_token=call.token(page)
+        channel_memberships=views.memberships_of_user(call, call.bearer.arn, page.rows),
+        next_token=call.token(page),
     )
 
 

@@ -18,8 +18,8 @@ from campana.api.messaging import (
     ListChannelsModeratedByAppInstanceUserRequest,
     ListChannelsModeratedByAppInstanceUserResponse,
 )
-from campana.auth.roles import ADMIN, MODERATOR, SELF
-from campana.errors import BadRequest, Conflict, Forbidden, NotFound
+from campana.auth.roles import ADMIN, ELASTIC, MEMBER, MODERATOR, SELF
+from campana.errors import Conflict, Forbidden, NotFound
 from campana.limits import CHANNELS_OF_USER, MEMBER_LISTS, MEMBER_WRITES
 from campana.operations.memberships import existing_member, leave
 from campana.operations.quotas import give_back, take
@@ -28,7 +28,7 @@ from campana.store import bans, memberships, moderators
 from campana.unit_of_work import Call, parsed
 
 
-@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}], rate=MEMBER_WRITES)
+@operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR, MEMBER}, {MODERATOR, ELASTIC}], rate=MEMBER_WRITES)
 def create_channel_moderator(call: Call, request: CreateChannelModeratorRequest) -> CreateChannelModeratorResponse:
     """Make a user or bot of the app instance a moderator. That makes no member; in an elastic channel it ends
     the membership."""
@@ -99,12 +99,13 @@ def describe_channel_moderated_by_app_instance_user(
     call: Call, request: DescribeChannelModeratedByAppInstanceUserRequest
 ) -> DescribeChannelModeratedByAppInstanceUserResponse:
     """The summary of a channel that the user moderates."""
-    if call.channel.elastic is not None:
-        raise BadRequest("This operation is not for elastic channels.")
     if moderators.find(call.tx, call.channel.arn, request.app_instance_user_arn) is None:
         raise Forbidden
+    call.require_not_elastic()
     return DescribeChannelModeratedByAppInstanceUserResponse(
-        channel=ChannelModeratedByAppInstanceUserSummary(channel_summary=views.channel_summary(call.channel))
+        channel=ChannelModeratedByAppInstanceUserSummary(
+            channel_summary=views.channel_summary(call, call.bearer.arn, call.channel)
+        )
     )
 
 
@@ -119,7 +120,8 @@ def list_channels_moderated_by_app_instance_user(
     page = moderators.page_of_user(call.tx, user_arn, call.after, call.limit)
     return ListChannelsModeratedByAppInstanceUserResponse(
         channels=[
-            ChannelModeratedByAppInstanceUserSummary(channel_summary=views.listed_summary(row)) for row in page.rows
+            ChannelModeratedByAppInstanceUserSummary(channel_summary=summary)
+            for summary in views.channel_summaries(call, call.bearer.arn, page.rows)
         ],
         next_token=call.token(page),
     )

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from campana import views
+from campana import arn, views
 from campana.api.messaging import SearchChannelsRequest, SearchChannelsResponse, SearchField
 from campana.auth.roles import USER
 from campana.errors import BadRequest, Forbidden
@@ -27,14 +27,16 @@ def search_channels(call: Call, request: SearchChannelsRequest) -> SearchChannel
     includes = _values(request.fields, "INCLUDES")
     equals = {frozenset(field.values) for field in request.fields if field.operator == "EQUALS"}
     wanted = list(dict.fromkeys((*includes, *_values(request.fields, "EQUALS"))))
-    for member_arn in wanted:
-        if parsed(member_arn, "fields.values").app_instance != call.bearer.app_instance_arn:
+    for member in [parsed(each, "fields.values") for each in wanted]:
+        if member.kind not in (arn.Kind.USER, arn.Kind.BOT):
+            raise BadRequest("Channels are searched by their members: users and bots.")
+        if member.app_instance != call.bearer.app_instance_arn:
             raise Forbidden
     if equals and (len(equals) > 1 or not set(wanted) <= next(iter(equals))):
         return SearchChannelsResponse(channels=[])
     page = _page(call, wanted, just_them=bool(equals))
     return SearchChannelsResponse(
-        channels=[views.listed_summary(row) for row in page.rows], next_token=call.token(page)
+        channels=views.channel_summaries(call, call.bearer.arn, page.rows), next_token=call.token(page)
     )
 
 
@@ -46,7 +48,7 @@ def _page(call: Call, wanted: list[str], *, just_them: bool) -> Page[Listed]:
     """Some of the channels, in the order in which the member who is walked joined them."""
     those = wanted if call.is_admin or call.bearer.arn in wanted else [call.bearer.arn, *wanted]
     numbers = counts.of_many(call.tx, those, "memberships of a user")
-    rarest_first = sorted(those, key=lambda arn: numbers.get(arn, 0))
+    rarest_first = sorted(those, key=lambda each: numbers.get(each, 0))
     walked_arn, after = _position(call, rarest_first)
     affordable = max(1, LOOK_UPS_MAX // (len(those) + 3))  # of each channel also its membership, its size and its row
     step = min(STEP_MAX, affordable)

@@ -23,10 +23,11 @@ from campana.auth.roles import POLICY_ONLY
 from campana.errors import Conflict, Forbidden
 from campana.limits import USER_LISTS, USER_READS, USER_WRITES
 from campana.operations import app_instances, tagging
+from campana.operations.admins import resign
 from campana.operations.expiration import expires_at
 from campana.operations.quotas import give_back, take
 from campana.operations.registry import Inside, operation
-from campana.store import admins, deletions, endpoints, identities, tags
+from campana.store import deletions, endpoints, identities, tags
 from campana.unit_of_work import Call, UnitOfWork
 
 FORBIDDEN = 4003  # WebSocket close code (spec/realtime.md §3)
@@ -50,6 +51,7 @@ def existing(call: Call, user_arn: str) -> identities.Identity:
 def create_app_instance_user(call: Call, request: CreateAppInstanceUserRequest) -> CreateAppInstanceUserResponse:
     """Make a user with an id of the application's choice."""
     app_instances.existing(call, request.app_instance_arn)
+    tagging.check(request.tags)
     user_arn = arn.within(request.app_instance_arn, arn.Kind.USER, request.app_instance_user_id)
     call.tx.lock(user_arn)  # it may be about to be deleted
     if deletions.find(call.tx, user_arn) is not None:
@@ -139,8 +141,7 @@ def delete(unit: UnitOfWork, row: identities.Identity) -> None:
     endpoints.delete_all(unit.tx, row.arn)
     tags.delete_all(unit.tx, row.arn)
     give_back(unit, row.app_instance_arn, "users")
-    if admins.delete(unit.tx, row.app_instance_arn, row.arn):
-        give_back(unit, row.app_instance_arn, "admins")
+    resign(unit, row.app_instance_arn, row.arn)
     deletions.add(unit.tx, row.arn, unit.now)
     events.close_sessions(unit, row.arn, FORBIDDEN)
 

@@ -18,11 +18,11 @@ from campana.store import tags
 
 EVERYTHING: Final = "*"
 
-# What a member asks for beyond the operation, at creation.
-_FURTHER_ACTIONS: Final = {
+FURTHER_ACTIONS: Final = {
     ("CreateChannel", "ExpirationSettings"): "PutChannelExpirationSettings",
     ("CreateAppInstanceUser", "ExpirationSettings"): "PutAppInstanceUserExpirationSettings",
 }
+"""What a member asks for beyond the operation, at creation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def actions(operation: Operation, members: Mapping[str, Any]) -> list[str]:
     if members.get("Tags") and operation.name != "TagResource":
         found.append("TagResource")
     found += [
-        action for (name, member), action in _FURTHER_ACTIONS.items() if name == operation.name and member in members
+        action for (name, member), action in FURTHER_ACTIONS.items() if name == operation.name and member in members
     ]
     return [f"chime:{name}" for name in found]
 

@@ -143,7 +143,8 @@ class _Repeat(msgspec.Struct, frozen=True):
         token: str | None = getattr(request, "client_request_token", None)
         if token is None:
             return None
-        within = (getattr(request, name, None) or "" for name in ("app_instance_arn", "chime_bearer"))
+        scopes = ("app_instance_arn", "app_instance_user_arn", "chime_bearer")
+        within = (getattr(request, name, None) or "" for name in scopes)
         scope = "\0".join((route.operation, caller.account, *within, token))
         return cls(route, _sha256(scope.encode()), _sha256(encode_rest(request)))
 

@@ -21,6 +21,12 @@ class Channel(Row, frozen=True):
     expiration_criterion: str | None = None
     expires_at: int | None = None
     """When to look whether it has expired; for one that expires by its last message a lower bound."""
+    last_untargeted_at: int | None = None
+    """When the newest persistent message came that everybody in the channel may see."""
+
+    @property
+    def channel_arn(self) -> str:
+        return self.arn
 
 
 class Listed(Row, frozen=True):
@@ -32,7 +38,7 @@ class Listed(Row, frozen=True):
     mode: str
     privacy: str
     metadata: str | None
-    last_message_at: int | None
+    last_untargeted_at: int | None
 
 
 def find(tx: Tx, arn: str) -> Channel | None:
@@ -83,7 +89,25 @@ def update(tx: Tx, channel: Channel) -> None:
 
 
 def has_new_message(tx: Tx, arn: str, at: int, *, not_behind: int) -> None:
-    """The time of the last message. It does not go back, but for what lies after `not_behind`: that was a mistake."""
+    """One that everybody in the channel may see. The times of the last message do not go back, but for what lies after
+    `not_behind`: that was a mistake."""
+    tx.run(
+        """
+        UPDATE channels SET last_message_at =
+            CASE WHEN last_message_at > :at AND last_message_at <= :not_behind THEN last_message_at ELSE :at END,
+        last_untargeted_at =
+            CASE WHEN last_untargeted_at > :at AND last_untargeted_at <= :not_behind THEN last_untargeted_at
+                ELSE :at END
+        WHERE arn = :arn
+        """,
+        arn=arn,
+        at=at,
+        not_behind=not_behind,
+    )
+
+
+def has_new_targeted_message(tx: Tx, arn: str, at: int, *, not_behind: int) -> None:
+    """The same of one that only its sender and its target see."""
     tx.run(
         """
         UPDATE channels SET last_message_at =

@@ -17,6 +17,8 @@ class Membership(Row, frozen=True):
     read_marker_at: int | None
     preferences: str | None = None
     """JSON of a ChannelMembershipPreferences."""
+    last_targeted_at: int | None = None
+    """When the newest persistent message came that only its sender and its target see, the member being one."""
 
 
 class MembershipOfUser(Row, frozen=True):
@@ -27,11 +29,12 @@ class MembershipOfUser(Row, frozen=True):
     type: str
     created_at: int
     read_marker_at: int | None
+    last_targeted_at: int | None
     name: str
     mode: str
     privacy: str
     metadata: str | None
-    last_message_at: int | None
+    last_untargeted_at: int | None
 
 
 def find(tx: Tx, channel_arn: str, member_arn: str, sub_channel_id: str = "") -> Membership | None:
@@ -80,6 +83,43 @@ def set_preferences(tx: Tx, channel_arn: str, member_arn: str, preferences: str 
         channel=channel_arn,
         member=member_arn,
         preferences=preferences,
+    )
+
+
+class _Targeted(Row, frozen=True):
+    channel_arn: str
+    sub_channel_id: str
+    last_targeted_at: int
+
+
+def last_targeted(tx: Tx, member_arn: str, channel_arns: Sequence[str]) -> dict[str, dict[str, int]]:
+    """When the member last got or sent a targeted message, by channel, then by sub-channel; those without are left
+    out."""
+    if not channel_arns:
+        return {}
+    rows = tx.all(
+        _Targeted,
+        "SELECT channel_arn, sub_channel_id, last_targeted_at FROM memberships"
+        " WHERE channel_arn IN (:channels) AND member_arn = :member AND last_targeted_at IS NOT NULL",
+        channels=channel_arns,
+        member=member_arn,
+    )
+    found: dict[str, dict[str, int]] = {}
+    for row in rows:
+        found.setdefault(row.channel_arn, {})[row.sub_channel_id] = row.last_targeted_at
+    return found
+
+
+def have_new_targeted_message(
+    tx: Tx, channel_arn: str, sub_channel_id: str, member_arns: Sequence[str], at: int
+) -> None:
+    tx.run(
+        "UPDATE memberships SET last_targeted_at = :at"
+        " WHERE channel_arn = :channel AND member_arn IN (:members) AND sub_channel_id = :sub",
+        channel=channel_arn,
+        members=member_arns,
+        sub=sub_channel_id,
+        at=at,
     )
 
 
@@ -161,9 +201,9 @@ def page_by_type(
 
 
 _OF_USER = """
-    SELECT m.channel_arn, m.sub_channel_id, m.type, m.created_at, m.read_marker_at,
+    SELECT m.channel_arn, m.sub_channel_id, m.type, m.created_at, m.read_marker_at, m.last_targeted_at,
            c.name, c.mode, c.privacy, c.metadata,
-           CASE WHEN m.sub_channel_id = '' THEN c.last_message_at ELSE s.last_message_at END AS last_message_at
+           CASE WHEN m.sub_channel_id = '' THEN c.last_untargeted_at ELSE s.last_message_at END AS last_untargeted_at
     FROM memberships m JOIN channels c ON c.arn = m.channel_arn
     LEFT JOIN sub_channels s ON s.channel_arn = m.channel_arn AND s.id = m.sub_channel_id
     WHERE m.member_arn = :member
@@ -211,15 +251,23 @@ def of_user_at(tx: Tx, member_arn: str, place: Place) -> MembershipOfUser | None
 
 # SQLite sorts these with room for no more than `limit` rows, and out of the way of the interpreter.
 
+_BY_LAST_MESSAGE = f"""
+    SELECT channel_arn, sub_channel_id, read_marker_at,
+        CASE WHEN COALESCE(last_targeted_at, 0) > COALESCE(last_untargeted_at, 0) THEN last_targeted_at
+            ELSE COALESCE(last_untargeted_at, 0) END AS last_seen_at
+    FROM ({_OF_USER}) AS of_user
+"""
+"""With the time of the last message that the member can see; 0: there is none."""
+
 
 def unread_first_of_user(tx: Tx, member_arn: str, limit: int) -> list[Place]:
     """Where the last message is newer than what the user has read, if ever; then the others; each latest first."""
     return tx.all(
         Place,
         f"""
-        SELECT channel_arn, sub_channel_id FROM ({_OF_USER}) AS of_user
-        ORDER BY last_message_at IS NOT NULL AND (read_marker_at IS NULL OR last_message_at > read_marker_at) DESC,
-            COALESCE(last_message_at, 0) DESC, channel_arn, sub_channel_id LIMIT :limit
+        SELECT channel_arn, sub_channel_id FROM ({_BY_LAST_MESSAGE}) AS by_last_message
+        ORDER BY last_seen_at > COALESCE(read_marker_at, 0) DESC, last_seen_at DESC, channel_arn, sub_channel_id
+        LIMIT :limit
         """,
         member=member_arn,
         limit=limit,
@@ -231,8 +279,8 @@ def latest_first_of_user(tx: Tx, member_arn: str, limit: int) -> list[Place]:
     return tx.all(
         Place,
         f"""
-        SELECT channel_arn, sub_channel_id FROM ({_OF_USER}) AS of_user
-        ORDER BY COALESCE(last_message_at, 0) DESC, channel_arn, sub_channel_id LIMIT :limit
+        SELECT channel_arn, sub_channel_id FROM ({_BY_LAST_MESSAGE}) AS by_last_message
+        ORDER BY last_seen_at DESC, channel_arn, sub_channel_id LIMIT :limit
         """,
         member=member_arn,
         limit=limit,

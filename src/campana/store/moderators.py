@@ -72,7 +72,7 @@ def page_of_user(tx: Tx, moderator_arn: str, after: Position | None, limit: int)
     return tx.page(
         Listed,
         """
-        SELECT o.created_at, o.channel_arn, c.name, c.mode, c.privacy, c.metadata, c.last_message_at
+        SELECT o.created_at, o.channel_arn, c.name, c.mode, c.privacy, c.metadata, c.last_untargeted_at
         FROM moderators o JOIN channels c ON c.arn = o.channel_arn
         WHERE o.moderator_arn = :moderator
         """,

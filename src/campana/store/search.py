@@ -77,6 +77,7 @@ def summaries(tx: Tx, channel_arns: Sequence[str]) -> list[Listed]:
     """Of channels (not empty), in any order; those that are gone are left out. `created_at` is the channel's."""
     return tx.all(
         Listed,
-        "SELECT created_at, arn, name, mode, privacy, metadata, last_message_at FROM channels WHERE arn IN (:channels)",
+        "SELECT created_at, arn, name, mode, privacy, metadata, last_untargeted_at FROM channels"
+        " WHERE arn IN (:channels)",
         channels=channel_arns,
     )

@@ -37,7 +37,8 @@ BATCH_CALLS_MAX = 128
 READER_THREADS = 4
 FOREIGN_WRITER_S = 10
 FOREIGN_WRITER_PAUSE_S = 0.01
-WAL_CHECKPOINT_BYTES = 4 * 1024 * 1024
+CHECKPOINT_EVERY_CHANGES = 2_000  # rows; a message changes nine, and fourteen pages if it comes alone
+LOG_PAGES_MAX = 16_384  # 64 MiB: the longer the log, the more has to be searched for each page that is read
 
 
 class SqliteTx:
@@ -147,6 +148,8 @@ class SqliteDatabase:
         self._listeners: list[Listener] = []
         self._closed = False
         self._checkpoint_wanted = threading.Event()
+        self._changes_seen = 0
+        self._log_is_long = False
         self._checkpointer = threading.Thread(target=self._checkpoint_loop, name="campana-checkpoint", daemon=True)
         self._checkpointer.start()
 
@@ -227,6 +230,11 @@ class SqliteDatabase:
     def _run_batch(self, loop: asyncio.AbstractEventLoop, kept_out_s: float = 0.0) -> None:
         """The calls that wait, in one transaction. While another process writes (a command, a backup), the loop goes
         on and comes back in a while."""
+        if self._log_is_long:
+            self._log_is_long = False
+            folding = loop.run_in_executor(self._committer, self._checkpoint, self._writing)
+            folding.add_done_callback(lambda _: self._run_batch(loop, kept_out_s))
+            return
         kept_out = self._begin()
         if kept_out is not None and _is_busy(kept_out) and kept_out_s < FOREIGN_WRITER_S:
             later_s = kept_out_s + FOREIGN_WRITER_PAUSE_S
@@ -315,13 +323,13 @@ class SqliteDatabase:
             self._idle.set()
 
     # Checkpoints: on a thread and connection of their own, so that no call waits for one (see design of the store).
+    # The log begins anew only when a checkpoint has caught up with the writer. Under load it never does; when the log
+    # has become long, the next batch waits for what little is left to fold.
 
     def _ask_for_checkpoint(self) -> None:
-        try:
-            size = self._path.with_name(self._path.name + "-wal").stat().st_size
-        except OSError:
-            return
-        if size > WAL_CHECKPOINT_BYTES:
+        changes = self._writing.total_changes
+        if abs(changes - self._changes_seen) >= CHECKPOINT_EVERY_CHANGES:  # 32 bits that overflow; and the file's size
+            self._changes_seen = changes  # says nothing, since a log that begins anew keeps it
             self._checkpoint_wanted.set()
 
     def _checkpoint_loop(self) -> None:
@@ -331,11 +339,17 @@ class SqliteDatabase:
             if self._closed:
                 break
             self._checkpoint_wanted.clear()
-            try:
-                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            except sqlite3.Error as error:
-                log.warning("store.checkpoint_failed", error=str(error))
+            self._log_is_long = self._checkpoint(connection) > LOG_PAGES_MAX
         connection.close()
+
+    def _checkpoint(self, connection: sqlite3.Connection) -> int:
+        """Fold what is in the log into the file; how many pages the log has."""
+        try:
+            pages: int = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
+        except sqlite3.Error as error:
+            log.warning("store.checkpoint_failed", error=str(error))
+            return 0
+        return pages
 
     async def close(self) -> None:
         self._closed = True

@@ -23,8 +23,14 @@ ALTER TABLE channels ADD COLUMN expiration_criterion TEXT;
 ALTER TABLE channels ADD COLUMN expires_at BIGINT;
 CREATE INDEX channels_expiring ON channels (expires_at) WHERE expires_at IS NOT NULL;
 
+-- last_message_at is the time of the newest persistent message, last_untargeted_at that of the newest that everybody
+-- in the channel may see; last_targeted_at of a membership is that of the newest its member alone sees or sent.
+ALTER TABLE channels ADD COLUMN last_untargeted_at BIGINT;
+UPDATE channels SET last_untargeted_at = last_message_at;
+
 -- preferences is the JSON of a ChannelMembershipPreferences.
 ALTER TABLE memberships ADD COLUMN preferences TEXT;
+ALTER TABLE memberships ADD COLUMN last_targeted_at BIGINT;
 
 -- Members are transferred a batch at a time: from one that ends into ends_into, from all others to one that is filling.
 CREATE TABLE sub_channels (
