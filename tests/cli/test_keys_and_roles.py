@@ -59,6 +59,7 @@ def test_where_no_server_has_been(tmp_path: Path, capsys: Any) -> None:
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.sqlite
 def test_a_database_of_an_older_version_is_left_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:

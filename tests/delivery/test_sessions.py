@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests import stores
 
 from campana.delivery.hub import Hub
 from campana.delivery.journal_reader import JournalReader
@@ -18,6 +17,7 @@ from campana.operations.channel_details import Order
 from campana.store import app_instances, channels, identities, memberships, migrate, topics
 from campana.store.database import Database, Tx
 from campana.store.topics import Entry
+from tests import stores
 
 APP = "arn:aws:chime:us-east-1:123456789012:app-instance/demo"
 ANN, BOB = f"{APP}/user/ann", f"{APP}/user/bob"

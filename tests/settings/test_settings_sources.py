@@ -19,6 +19,8 @@ from campana.settings import (
     TlsMode,
 )
 
+NATS = "Expected nats://host:port, or several with commas between them."
+ALONE = "This needs a PostgreSQL database: a SQLite file has one node alone."
 URLS = "sqlite:///relative/path, sqlite:////absolute/path or postgresql://user:password@host/name."
 
 
@@ -153,8 +155,8 @@ def test_every_problem_is_reported_at_once_with_path_and_source():
         ("[account]\naccount_id = 123456789012", "account.account_id: Expected twelve digits, as text."),
         ('[channels]\ndefault_mode = "OPEN"', 'channels.default_mode: Expected one of "RESTRICTED", "UNRESTRICTED".'),
         ('[database]\nurl = "mysql://db"', f"database.url: Expected {URLS}"),
-            ('[notifier]\nurl = "nats://"', "notifier.url: Expected nats://host:port, or several with commas between them."),
-            ('[notifier]\nurl = "nats://n"', "notifier.url: This needs a PostgreSQL database: a SQLite file has one node alone."),
+            ('[notifier]\nurl = "nats://"', f"notifier.url: {NATS}"),
+            ('[notifier]\nurl = "nats://n"', f"notifier.url: {ALONE}"),
         ('[database]\nurl = "sqlite:///:memory:"', f"database.url: Expected {URLS}"),
         ("[flows]\ncallback_timeout_ms = inf", "flows.callback_timeout_ms: Expected `int`, got `float`."),
     ],
