@@ -139,7 +139,8 @@ class Count(Row, frozen=True):
 def counted(tx: Tx, app: str) -> list[Count]:
     return tx.all(
         Count,
-        "SELECT owner, what, count AS number FROM counts WHERE substr(owner, 1, CAST(:length AS INTEGER)) = :app AND count <> 0",
+        "SELECT owner, what, count AS number FROM counts"
+        " WHERE substr(owner, 1, CAST(:length AS INTEGER)) = :app AND count <> 0",
         app=app,
         length=len(app),
     )
