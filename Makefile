@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 export CONFORMANCE_REPORT ?= docs/reference/conformance.json
 
-.PHONY: check test conformance fast lint types imports docs api golden serve bench bench-scale js node-ric clean
+.PHONY: check test test-postgres conformance fast lint types imports docs api golden serve bench bench-scale js node-ric clean
 
 check: lint types imports fast  ## what to run before a commit
 
@@ -28,6 +28,9 @@ fast: $(BIN)/ruff  ## the tests without the whole-server stories
 
 test: $(BIN)/ruff
 	$(BIN)/python -m pytest
+
+test-postgres: $(BIN)/ruff  ## all tests on PostgreSQL, of URL=postgresql://… or a private server, and those of several nodes
+	$(BIN)/python -m pytest --postgres=$(URL)
 
 conformance: $(BIN)/ruff  ## the API as its clients see it; the outcome goes into docs/reference/operations.md
 	$(BIN)/python -m pytest -q --confcutdir tests/conformance tests/conformance --conformance-report $(CONFORMANCE_REPORT); \

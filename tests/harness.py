@@ -35,7 +35,8 @@ from websockets.sync.client import connect as websocket
 from campana.clock import Ids, SystemClock
 from campana.server.app import Server
 from campana.server.data_folder import held
-from campana.settings import Settings, load
+from campana.settings import PostgresUrl, Settings, load
+from tests import stores
 
 KEY, SECRET = "CAMPTESTROOT", "test-root-secret"
 PATIENCE_S = 20
@@ -117,6 +118,13 @@ class RunningServer:
         """`work` in a transaction, for rows that no operation makes yet, and to see what is left of others."""
         return self.run(self.server._db.write(work, *arguments))
 
+    @property
+    def flags(self) -> list[str]:
+        """What tells a command which server it is about."""
+        url = self.settings.database.url
+        database = ["--database-url", url.text] if isinstance(url, PostgresUrl) else []
+        return ["--data-dir", str(self.settings.server.data_dir), *database]
+
     def client(self, service: str) -> Any:
         """A boto3 client with the root key, without retries: each refusal is seen."""
         if service not in self._clients:
@@ -148,6 +156,7 @@ def running(folder: Path, **settings: Any) -> Iterator[RunningServer]:
         "server.data_dir": folder / "data",
         "server.drain_s": 2,
         "flows.accept_http_resource_arns": True,
+        **stores.settings(folder / "data"),
         **settings,
     }
     file = folder / "campana.toml"

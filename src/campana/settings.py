@@ -108,6 +108,33 @@ class SqliteUrl:
         return f"sqlite:///{self.path}"
 
 
+@dataclass(frozen=True, slots=True)
+class PostgresUrl:
+    """A PostgreSQL database, as libpq spells it: `postgresql://user:password@host:port/name?parameters`."""
+
+    text: str = field(repr=False)
+
+    def __str__(self) -> str:
+        return _without_password(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class NatsUrl:
+    """One or several NATS servers of a cluster: `nats://host:port,nats://host:port`."""
+
+    servers: tuple[str, ...] = field(repr=False)
+
+    def __str__(self) -> str:
+        return ",".join(map(_without_password, self.servers))
+
+
+DatabaseUrl = SqliteUrl | PostgresUrl
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"(//[^/@]*?):[^/@]*@", r"\1:***@", re.sub(r"([?&]password=)[^&]*", r"\1***", url))
+
+
 # Where a function runs. `str()` of each gives it back in the spelling of campana.toml.
 
 
@@ -243,8 +270,20 @@ class Server:
 class Database:
     """Where rows are kept."""
 
-    url: SqliteUrl | None = field(default=None, metadata={"example": "sqlite:////var/lib/campana/campana.db"})
-    """A SQLite file, as sqlite:///relative or sqlite:////absolute. Not set: campana.db in the data folder."""
+    url: DatabaseUrl | None = field(default=None, metadata={"example": "postgresql://campana@db.example.com/campana"})
+    """A SQLite file, as sqlite:///relative or sqlite:////absolute, or a PostgreSQL database that several nodes may
+    share, as postgresql://user:password@host/name. Not set: campana.db in the data folder."""
+    connections_max: Annotated[int, Meta(ge=2, le=1_000)] = 16
+    """With PostgreSQL: how many connections this node may open, half of them for calls that write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notifier:
+    """How nodes that share a database tell one another that there is something new."""
+
+    url: NatsUrl | None = field(default=None, metadata={"example": "nats://nats.example.com:4222"})
+    """NATS servers, as nats://host:port, several with commas between them. Not set: the PostgreSQL database itself
+    (LISTEN and NOTIFY)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,6 +415,7 @@ class Settings:
 
     server: Server = Server()
     database: Database = Database()
+    notifier: Notifier = Notifier()
     account: Account = Account()
     auth: Auth = Auth()
     channels: Channels = Channels()
@@ -389,9 +429,9 @@ class Settings:
     oidc: tuple[Oidc, ...] = ()
 
     @property
-    def database_file(self) -> Path:
-        """The SQLite file."""
-        return self.database.url.path if self.database.url else self.server.data_dir / "campana.db"
+    def database_url(self) -> DatabaseUrl:
+        """The database, which by default is a file in the data folder."""
+        return self.database.url or SqliteUrl(self.server.data_dir / "campana.db")
 
     def processor_for(self, resource_arn: str) -> Processor | None:
         """Where the function `resource_arn` runs: the entry with the longest matching beginning."""
@@ -656,11 +696,28 @@ def _path(text: str, folder: Path) -> Path:
     return Path(os.path.normpath(folder.absolute() / Path(text).expanduser()))
 
 
-def _database_url(text: str, folder: Path) -> SqliteUrl:
+def _database_url(text: str, folder: Path) -> DatabaseUrl:
+    if re.match(r"postgres(?:ql)?://", text):
+        try:
+            urlsplit(text)
+        except ValueError:
+            raise ValueError("Expected postgresql://user:password@host:port/name.") from None
+        return PostgresUrl(text)
     file = text.removeprefix("sqlite:///")
     if file in (text, "", ":memory:"):
-        raise ValueError("Expected sqlite:///relative/path or sqlite:////absolute/path.")
+        raise ValueError(
+            "Expected sqlite:///relative/path, sqlite:////absolute/path or postgresql://user:password@host/name."
+        )
     return SqliteUrl(_path(file, folder))
+
+
+def _nats_url(text: str, folder: Path) -> NatsUrl:
+    servers = tuple(each.strip() for each in text.split(","))
+    for each in servers:
+        parts = urlsplit(each)
+        if parts.scheme not in ("nats", "tls") or not parts.hostname or parts.port == 0:
+            raise ValueError("Expected nats://host:port, or several with commas between them.")
+    return NatsUrl(servers)
 
 
 def _document(text: str, folder: Path) -> Document:
@@ -685,7 +742,8 @@ def _jwks_source(text: str, folder: Path) -> JwksSource:
 _PARSERS: Mapping[Any, Callable[[str, Path], Any]] = {
     Path: _path,
     Path | None: _path,
-    SqliteUrl | None: _database_url,
+    DatabaseUrl | None: _database_url,
+    NatsUrl | None: _nats_url,
     Target: parse_target,
     Document: _document,
     Document | None: _document,
@@ -713,6 +771,10 @@ def _contradictions(settings: Settings) -> list[Problem]:
             problems.append(Problem(path, source, 'server.tls = "files" needs it.'))
         elif not file.is_file():
             problems.append(Problem(path, source, f"There is no file {file}."))
+    if settings.notifier.url is not None and not isinstance(settings.database_url, PostgresUrl):
+        problems.append(
+            Problem("notifier.url", source, "This needs a PostgreSQL database: a SQLite file has one node alone.")
+        )
     names = [entry.issuer.partition("://")[2].rstrip("/") for entry in settings.oidc]
     for number, name in enumerate(names):
         if name in names[:number]:

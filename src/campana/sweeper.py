@@ -29,7 +29,7 @@ from campana.store import (
     tags,
     topics,
 )
-from campana.store.database import Database
+from campana.store.database import Database, Tx
 from campana.store.memberships import Membership
 from campana.unit_of_work import UnitOfWork, Units
 
@@ -64,7 +64,7 @@ class Sweeper:
                 if step in FOR_GOOD and self._clock_is_doubtful():
                     continue
                 try:
-                    worked += await self._db.write(self._units.run, step)
+                    worked += await self._db.write(_alone, self._units, step)
                 except Exception:  # a full disk passes; without this loop nothing would ever be cleaned up
                     log.exception("sweeper.failed", step=step.__name__)
             await self._clock.sleep(PAUSE_IN_WORK_S if worked else PAUSE_S)
@@ -82,11 +82,28 @@ class Sweeper:
 
     async def settle(self) -> None:
         """Run all steps until none finds anything. Raises what the database raises."""
-        while sum([await self._db.write(self._units.run, step) for step in STEPS]):
+        while sum([await self._db.write(_in_turn, self._units, step) for step in STEPS]):
             pass
 
 
-# Each step returns how many rows it worked on.
+Step = Callable[[UnitOfWork], int]
+
+
+def _alone(tx: Tx, units: Units, step: Step) -> int:
+    """The step, unless another node is at it."""
+    return units.run(tx, step) if tx.try_lock(_name(step)) else 0
+
+
+def _in_turn(tx: Tx, units: Units, step: Step) -> int:
+    """The step, after another node that is at it."""
+    return units.run_on(tx, _name(step), step)
+
+
+def _name(step: Step) -> str:
+    return f"sweeper {step.__name__}"
+
+
+# Each step returns how many rows it worked on. What calls write as well is locked, and then looked at again.
 
 
 def forget_old_journal(unit: UnitOfWork) -> int:
@@ -117,19 +134,24 @@ def continue_deletions(unit: UnitOfWork) -> int:
 
 def remove_expired_users(unit: UnitOfWork) -> int:
     """As DeleteAppInstanceUser would."""
-    rows = identities.expired(unit.tx, unit.now, EXPIRED_BATCH)
-    for row in rows:
-        users.delete(unit, row)
-        log.info("user.expired", arn=row.arn)
-    return len(rows)
+    found = identities.expired(unit.tx, unit.now, EXPIRED_BATCH)
+    unit.tx.lock(*(each.arn for each in found))
+    for each in found:
+        row = identities.find(unit.tx, each.arn)
+        if row is not None and row.expires_at == each.expires_at:
+            users.delete(unit, row)
+            log.info("user.expired", arn=row.arn)
+    return len(found)
 
 
 def remove_expired_channels(unit: UnitOfWork) -> int:
     """As DeleteChannel would. One that expires by its last message may have had one meanwhile."""
-    rows = channels.expiring(unit.tx, unit.now, EXPIRED_BATCH)
-    for row in rows:
-        assert row.expiration_days is not None
-        assert row.expiration_criterion is not None
+    found = channels.expiring(unit.tx, unit.now, EXPIRED_BATCH)
+    unit.tx.lock(*(each.arn for each in found))
+    for each in found:
+        row = channels.find(unit.tx, each.arn)
+        if row is None or row.expiration_days is None or row.expiration_criterion is None:
+            continue
         due = expiry(row.expiration_days, row.expiration_criterion, row.created_at, row.last_message_at)
         if due > unit.now:
             channels.set_expiration(
@@ -138,7 +160,7 @@ def remove_expired_channels(unit: UnitOfWork) -> int:
             continue
         delete_channel(unit, row)
         log.info("channel.expired", arn=row.arn)
-    return len(rows)
+    return len(found)
 
 
 def purge_old_messages(unit: UnitOfWork) -> int:
@@ -151,6 +173,7 @@ def balance_sub_channels(unit: UnitOfWork) -> int:
     row = sub_channels.to_balance(unit.tx, unit.now)
     if row is None:
         return 0
+    unit.tx.lock(row.channel_arn)
     channel = channels.find(unit.tx, row.channel_arn)
     if channel is None:
         sub_channels.balanced(unit.tx, row.channel_arn)
@@ -159,7 +182,7 @@ def balance_sub_channels(unit: UnitOfWork) -> int:
     return 1
 
 
-STEPS: Final[tuple[Callable[[UnitOfWork], int], ...]] = (
+STEPS: Final[tuple[Step, ...]] = (
     continue_deletions,
     balance_sub_channels,
     remove_expired_users,
@@ -204,7 +227,10 @@ def _remove_silently(unit: UnitOfWork, row: Membership) -> None:
 
 def _remove_some_of_identity(unit: UnitOfWork, identity_arn: str) -> int:
     rows = memberships.some_of_user(unit.tx, identity_arn, LEAVING_BATCH)
+    unit.tx.lock(*(row.channel_arn for row in rows))
     for row in rows:
+        if memberships.find(unit.tx, row.channel_arn, row.member_arn, row.sub_channel_id) is None:
+            continue
         if channels.find(unit.tx, row.channel_arn) is None:
             _remove_silently(unit, row)
         else:
@@ -220,20 +246,23 @@ def _remove_some_of_identity(unit: UnitOfWork, identity_arn: str) -> int:
 
 def _remove_roles(unit: UnitOfWork, identity_arn: str) -> int:
     rows = moderators.some_of_identity(unit.tx, identity_arn, BATCH)
+    unit.tx.lock(*(row.channel_arn for row in rows))
     for row in rows:
-        moderators.delete(unit.tx, row.channel_arn, identity_arn)
-        if channels.find(unit.tx, row.channel_arn) is not None:
+        gone = moderators.delete(unit.tx, row.channel_arn, identity_arn)
+        if gone and channels.find(unit.tx, row.channel_arn) is not None:
             give_back(unit, row.channel_arn, "moderators")
     return len(rows) + deletions.bans_of_identity(unit.tx, identity_arn, BATCH)
 
 
 def _remove_some_of_app_instance(unit: UnitOfWork, app_instance_arn: str) -> int:
     channel_arns = channels.some_of(unit.tx, app_instance_arn, BATCH)
+    unit.tx.lock(*channel_arns)
     for channel_arn in channel_arns:
         channels.delete(unit.tx, channel_arn)
         counts.forget(unit.tx, channel_arn)
         deletions.add(unit.tx, channel_arn, unit.now)
     identity_arns = identities.some_of(unit.tx, app_instance_arn, BATCH)
+    unit.tx.lock(*identity_arns)
     for identity_arn in identity_arns:
         identities.delete(unit.tx, identity_arn, unit.now)
         deletions.add(unit.tx, identity_arn, unit.now)

@@ -89,6 +89,13 @@ class Units:
         unit.finish()
         return result
 
+    def run_on(
+        self, tx: Tx, resource: str, work: Callable[Concatenate[UnitOfWork, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """The same, with the resource (an ARN) locked: calls and other workers stay out, and time stands after them."""
+        tx.lock(resource)
+        return self.run(tx, work, *args, **kwargs)
+
 
 class Call(UnitOfWork):
     """An API call inside its transaction."""

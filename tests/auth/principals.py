@@ -124,7 +124,7 @@ def trusting(*principals: str, action: str | list[str] = "sts:AssumeRole", **mor
 
 def campana(server: RunningServer, *words: str) -> int:
     """A command, as it is run beside the server."""
-    return main([*words, "--data-dir", str(server.settings.server.data_dir)])
+    return main([*words, *server.flags])
 
 
 def make_role(server: RunningServer, folder: Path, name: str, trust: Any, document: Any = None) -> str:

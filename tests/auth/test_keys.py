@@ -13,6 +13,7 @@ from campana import arn, log
 from campana.auth.policy import parse
 from campana.auth.user_policy import user_policy
 from campana.settings import LogFormat, LogLevel
+from tests import stores
 from tests.auth.principals import Principal, allow, answered, arn_of, campana, make_role, policy, trusting
 from tests.harness import KEY, SECRET, App, RunningServer, running
 
@@ -161,9 +162,7 @@ def test_secrets_are_nowhere_but_with_their_owner(tmp_path: Path, capsys: Any) -
             ):
                 with pytest.raises(Exception, match="InvalidSignature"):
                     wrong.messaging.get_messaging_session_endpoint()
-            kept = b"".join(
-                file.read_bytes() for file in (tmp_path / "data").iterdir() if file.name.startswith("campana.db")
-            )
+            kept = stores.contents(tmp_path / "data")
     finally:
         logging.root.handlers[:] = before
     assert caller.key.encode() in kept
@@ -179,6 +178,7 @@ def test_secrets_are_nowhere_but_with_their_owner(tmp_path: Path, capsys: Any) -
     assert caller.secret.encode() not in everything
 
 
+@pytest.mark.sqlite  # a node with another key does not even start beside others
 def test_keys_survive_a_restart_but_not_the_loss_of_the_key_of_secrets(tmp_path: Path, capsys: Any) -> None:
     lines = io.StringIO()
     before = logging.root.handlers[:]

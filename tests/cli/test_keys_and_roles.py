@@ -44,7 +44,7 @@ def test_called_wrongly(
     (tmp_path / "bad.json").write_text("{")
     (tmp_path / "trust.json").write_text(json.dumps(trusting("*")))
     monkeypatch.chdir(tmp_path)
-    more = ["--data-dir", str(server.settings.server.data_dir)] if len(words) > 1 else []
+    more = server.flags if len(words) > 1 else []
     assert main([*words, *more]) in (1, 2)
     said = capsys.readouterr()
     assert said.err.startswith("campana: ")
@@ -59,6 +59,7 @@ def test_where_no_server_has_been(tmp_path: Path, capsys: Any) -> None:
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.sqlite
 def test_a_database_of_an_older_version_is_left_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:

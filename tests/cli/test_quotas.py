@@ -33,7 +33,7 @@ def run(server: RunningServer, capfd: pytest.CaptureFixture[str]) -> Run:
     """`run("list", …)`: exit code, standard output, standard error."""
 
     def run(*words: str) -> tuple[int, str, str]:
-        code = main.main(["quotas", *words, "--data-dir", str(server.settings.server.data_dir)])
+        code = main.main(["quotas", *words, *server.flags])
         captured = capfd.readouterr()
         return code, captured.out, captured.err
 

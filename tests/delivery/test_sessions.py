@@ -15,9 +15,9 @@ from campana.errors import ServiceUnavailable
 from campana.frames import SESSION_ESTABLISHED
 from campana.operations.channel_details import Order
 from campana.store import app_instances, channels, identities, memberships, migrate, topics
-from campana.store.database import Tx
-from campana.store.sqlite import SqliteDatabase
+from campana.store.database import Database, Tx
 from campana.store.topics import Entry
+from tests import stores
 
 APP = "arn:aws:chime:us-east-1:123456789012:app-instance/demo"
 ANN, BOB = f"{APP}/user/ann", f"{APP}/user/bob"
@@ -77,7 +77,7 @@ class Socket:
 class World:
     """A node: store, notifier, reader, sessions. Requests are what the judge answers."""
 
-    def __init__(self, db: SqliteDatabase, **options: Any) -> None:
+    def __init__(self, db: Database, **options: Any) -> None:
         self.db = db
         self.clock = Clock()
         self.hub = Hub()
@@ -147,7 +147,7 @@ def story(tell: Callable[[World], Awaitable[None]], folder: Path, **options: Any
         )
 
     async def run() -> None:
-        db = SqliteDatabase(folder / "campana.db")
+        db = stores.opened(folder)
         try:
             await db.write(start)
             world = World(db, **options)

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+import pytest
 from botocore.exceptions import ClientError
 
 from campana.flows import machine
+from campana.store.sqlite import SqliteDatabase
 from tests.harness import PATIENCE_S, App, Heard, Processor, RunningServer, Session, User, calls_back
 
 FORBIDDEN = "You do not have sufficient access to perform this action."
@@ -133,7 +135,8 @@ class Writes:
 
     async def _watched(self, work: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         # An operation's name, or that of a worker's function.
-        what = getattr(arguments[0], "name", None) or getattr(arguments[0], "__name__", "") if arguments else ""
+        names = (getattr(each, "name", None) or getattr(each, "__name__", None) for each in arguments[:2])
+        what = next(filter(None, names), "")
         self.queued.put(what)
         try:
             return await self._write(work, *arguments, **named)
@@ -144,11 +147,18 @@ class Writes:
     def held(self) -> Iterator[None]:
         """Transactions run, but none is committed."""
         released = threading.Event()
-        self._database._committer.submit(released.wait)
-        try:
-            yield
-        finally:
-            released.set()
+        with pytest.MonkeyPatch.context() as patch:
+            if isinstance(self._database, SqliteDatabase):
+                self._database._committer.submit(released.wait)
+            else:
+                from campana.store import postgres
+
+                commit = postgres._commit
+                patch.setattr(postgres, "_commit", lambda connection: (released.wait(), commit(connection)))
+            try:
+                yield
+            finally:
+                released.set()
 
     def until_ended(self, what: str, wanted: Callable[[tuple[Any, ...]], bool] = lambda arguments: True) -> None:
         """Wait for the end of one whose arguments are wanted."""

@@ -180,6 +180,7 @@ def test_a_callback_that_was_answered_counts_although_the_next_processor_was_not
     assert processors[0].events.empty()
 
 
+@pytest.mark.sqlite  # another node may be about to try it again: with PostgreSQL it stays with its time
 def test_a_processor_that_could_not_be_reached_before_the_restart_is_tried_after_it(
     tmp_path: Path, processor: Processor
 ) -> None:

@@ -23,6 +23,7 @@ from campana.flows.machine import (
     Fail,
     FallbackAction,
     FunctionFailed,
+    InvocationAbandoned,
     InvocationAccepted,
     InvocationFailed,
     InvocationRunning,
@@ -90,6 +91,8 @@ ROWS: dict[str, tuple[Plan, State, Event, State, list[Effect]]] = {
         TWO, planned(due_in=1), TimerFired(), planned(due_in=1), []),
     "a function at work renews its lease": (
         TWO, planned(tries=1, due_in=5), InvocationRunning("cb", 1), running(), []),
+    "an abandoned invocation is due for somebody else": (
+        TWO, running(), InvocationAbandoned("cb", 1), planned(tries=1), []),
     "an accepted invocation waits for its callback": (
         TWO, running(), InvocationAccepted("cb", 1), awaiting(), []),
     "a failed invocation is made again after the first wait": (
@@ -258,6 +261,7 @@ class Move:
 KINDS: dict[str, Callable[[Invoke], Event]] = {
     "timer": lambda _: TimerFired(),
     "running": lambda about: InvocationRunning(about.callback_id, about.attempt),
+    "abandoned": lambda about: InvocationAbandoned(about.callback_id, about.attempt),
     "accepted": lambda about: InvocationAccepted(about.callback_id, about.attempt),
     "unreachable": lambda about: InvocationFailed(about.callback_id, about.attempt, "unreachable"),
     "raised": lambda about: FunctionFailed(about.callback_id, about.attempt),

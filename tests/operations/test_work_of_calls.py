@@ -18,6 +18,8 @@ from campana.store import topics
 from campana.store.sqlite import SqliteTx
 from tests.harness import RunningServer, running
 
+pytestmark = pytest.mark.sqlite  # it counts the steps of SQLite's machine
+
 SIZES = Sizes(
     messages=4_000,
     channels=20_000,

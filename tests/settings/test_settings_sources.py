@@ -19,6 +19,10 @@ from campana.settings import (
     TlsMode,
 )
 
+NATS = "Expected nats://host:port, or several with commas between them."
+ALONE = "This needs a PostgreSQL database: a SQLite file has one node alone."
+URLS = "sqlite:///relative/path, sqlite:////absolute/path or postgresql://user:password@host/name."
+
 
 @pytest.fixture(autouse=True)
 def _in_an_empty_folder(tmp_path, monkeypatch):
@@ -37,12 +41,23 @@ def problems(*sources: object, **flags: object) -> list[str]:
     return [f"{problem.path}: {problem.message}" for problem in raised.value.problems]
 
 
+def test_the_passwords_of_urls_are_not_shown():
+    found = load(
+        '[database]\nurl = "postgresql://ann:geheim@db/name?password=geheim&sslmode=require"\n'
+        '[notifier]\nurl = "nats://bob:geheim@one,nats://two"'
+    )
+
+    assert str(found.database.url) == "postgresql://ann:***@db/name?password=***&sslmode=require"
+    assert str(found.notifier.url) == "nats://bob:***@one,nats://two"
+    assert "geheim" not in repr(found)
+
+
 def test_without_sources_there_are_the_defaults(tmp_path):
     found = settings.load(None, {}, {})
 
     assert (found.server.host, found.server.port, found.server.tls) == ("127.0.0.1", 8600, TlsMode.OFF)
     assert found.server.data_dir == tmp_path / "campana-data"
-    assert found.database_file == tmp_path / "campana-data" / "campana.db"
+    assert found.database_url == SqliteUrl(tmp_path / "campana-data" / "campana.db")
     assert found.account.triple == ("aws", "us-east-1", "123456789012")
     assert (found.flows.callback_timeout_ms, found.flows.retry_delays_ms) == (172_800_000, (200, 1_000))
     assert found.processors == ()
@@ -99,7 +114,7 @@ def test_paths_of_a_file_start_from_the_file_and_others_from_the_current_folder(
     flagged = settings.load(there, {}, {"server.data_dir": "here", "database.url": "sqlite:////rows.db"})
 
     assert found.server.data_dir == tmp_path / "data"
-    assert found.database_file == tmp_path / "etc" / "rows.db"
+    assert found.database_url == SqliteUrl(tmp_path / "etc" / "rows.db")
     assert found.processors[0].target == LocalFunction(there.parent / "moderate.py", "handler")
     assert flagged.server.data_dir == tmp_path / "here"
     assert flagged.database.url == SqliteUrl(Path("/rows.db"))
@@ -139,8 +154,10 @@ def test_every_problem_is_reported_at_once_with_path_and_source():
         ('[server]\ncors_origins = ["example.com"]', 'server.cors_origins: Expected "*" or an origin as in https://example.com.'),
         ("[account]\naccount_id = 123456789012", "account.account_id: Expected twelve digits, as text."),
         ('[channels]\ndefault_mode = "OPEN"', 'channels.default_mode: Expected one of "RESTRICTED", "UNRESTRICTED".'),
-        ('[database]\nurl = "postgresql://db"', "database.url: Expected sqlite:///relative/path or sqlite:////absolute/path."),
-        ('[database]\nurl = "sqlite:///:memory:"', "database.url: Expected sqlite:///relative/path or sqlite:////absolute/path."),
+        ('[database]\nurl = "mysql://db"', f"database.url: Expected {URLS}"),
+            ('[notifier]\nurl = "nats://"', f"notifier.url: {NATS}"),
+            ('[notifier]\nurl = "nats://n"', f"notifier.url: {ALONE}"),
+        ('[database]\nurl = "sqlite:///:memory:"', f"database.url: Expected {URLS}"),
         ("[flows]\ncallback_timeout_ms = inf", "flows.callback_timeout_ms: Expected `int`, got `float`."),
     ],
 )  # fmt: skip

@@ -14,6 +14,8 @@ from campana.store import secrets
 from campana.store.database import Tx
 from campana.store.sqlite import CannotOpen, SqliteDatabase, SqliteTx
 
+pytestmark = pytest.mark.sqlite
+
 
 def keep(name: str) -> Callable[[Tx], str]:
     """A call that writes a row and announces it."""

@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 from campana.store import admins, messages
 from campana.store.admins import Admin
-from campana.store.database import Page, Position, Tx
+from campana.store.database import Database, Page, Position, Tx
 from campana.store.messages import Message
-from campana.store.sqlite import SqliteDatabase
 
 Key = tuple[int, str]
 """Time and name, the order of every list; times are few, so that many rows share one."""
@@ -90,7 +89,7 @@ Change = Callable[[Tx, Key], None]
     limit=st.integers(1, 6),
 )
 def test_what_stays_is_listed_exactly_once_and_in_order(
-    db: SqliteDatabase,
+    db: Database,
     insert: Change,
     delete: Change,
     page: Pages,
@@ -142,7 +141,7 @@ def test_what_stays_is_listed_exactly_once_and_in_order(
     descending=st.booleans(),
 )
 def test_a_span_of_time_has_both_its_ends_on_every_page(
-    db: SqliteDatabase, rows: set[Key], span: tuple[int, int], limit: int, descending: bool
+    db: Database, rows: set[Key], span: tuple[int, int], limit: int, descending: bool
 ) -> None:
     not_before, not_after = span
     there = {name: time for time, name in rows}
@@ -168,7 +167,7 @@ def test_a_span_of_time_has_both_its_ends_on_every_page(
         db.write_now(story)
 
 
-def test_the_last_page_says_so_even_when_it_is_full(db: SqliteDatabase) -> None:
+def test_the_last_page_says_so_even_when_it_is_full(db: Database) -> None:
     def four(tx: Tx) -> None:
         for number in range(4):
             insert_admin(tx, (1, f"{number}"))
@@ -182,7 +181,7 @@ def test_the_last_page_says_so_even_when_it_is_full(db: SqliteDatabase) -> None:
 
 
 @pytest.mark.parametrize("descending", [False, True])
-def test_a_span_that_is_narrowed_between_two_pages_is_kept_to(db: SqliteDatabase, descending: bool) -> None:
+def test_a_span_that_is_narrowed_between_two_pages_is_kept_to(db: Database, descending: bool) -> None:
     def six(tx: Tx) -> None:
         for time in range(1, 7):
             insert_message(tx, (time, f"{time}"))

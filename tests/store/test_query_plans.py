@@ -19,10 +19,11 @@ from campana.store.database import Page, Position, R, Row, Value, page_sql
 from campana.store.sqlite import SqliteDatabase, SqliteTx
 from campana.store.topics import Entry
 
+pytestmark = pytest.mark.sqlite
 FAMILIES = [
     import_module(f"campana.store.{module.name}")
     for module in pkgutil.iter_modules(store.__path__)
-    if module.name not in ("database", "sqlite")
+    if module.name not in ("database", "engines", "postgres", "sqlite")
 ]
 FUNCTIONS: dict[str, Callable[..., object]] = {
     f"{family.__name__.rpartition('.')[2]}.{name}": function

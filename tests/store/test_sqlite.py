@@ -17,6 +17,7 @@ from campana.store import migrate, sqlite
 from campana.store.database import Tx
 from campana.store.sqlite import CannotOpen, SqliteDatabase
 
+pytestmark = pytest.mark.sqlite
 Story = Callable[[SqliteDatabase], Coroutine[Any, Any, None]]
 
 

@@ -42,6 +42,7 @@ from campana.store import (
 from campana.store.database import Position
 from campana.store.sqlite import SqliteDatabase, SqliteTx
 
+pytestmark = pytest.mark.sqlite
 FEW, MANY = 60, 1200
 
 Fill = Callable[[SqliteTx, int], None]

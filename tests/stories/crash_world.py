@@ -11,7 +11,6 @@ import queue
 import random
 import re
 import socket
-import sqlite3
 import threading
 import time
 from collections import Counter
@@ -28,8 +27,11 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from websockets.exceptions import WebSocketException
+from websockets.protocol import State
+from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as websocket
 
+from tests import stores
 from tests.harness import App, User, connect_url
 from tests.stories.crash_history import (
     LANES,
@@ -294,8 +296,9 @@ class World:
         self._kill_lock = threading.Lock()
         self._kill_at = ("", 0)
         self._hearing = threading.Condition()
-        self._established: dict[str, int] = {}
+        self._sessions: dict[str, ClientConnection] = {}
         self._verdicts: set[tuple[str, str, str]] = set()
+        self._listeners: list[str] = []
         self._threads: list[threading.Thread] = []
         self._nobody = socket.socket()  # a port that is taken and where nobody listens
         self._nobody.bind(("127.0.0.1", 0))
@@ -349,7 +352,8 @@ class World:
         chance = random.Random(f"{self.seed} kills")
         self.lives.begin(last=False)
         for user in [*self.senders, self.bystander, self.bystander]:
-            self._begin(self._listen, user, f"{user.arn} {len(self._threads)}")
+            self._listeners.append(f"{user.arn} {len(self._threads)}")
+            self._begin(self._listen, user, self._listeners[-1])
         sending = [self._begin(self._send_on, user) for user in self.senders]
         moments = [*itertools.islice(itertools.cycle(chance.sample(MOMENTS, len(MOMENTS))), kills)]
         with closing(Caller(self)) as caller:
@@ -507,11 +511,12 @@ class World:
                 ) as session:
                     assert "SESSION_ESTABLISHED" in session.recv(timeout=PATIENCE_S)
                     opened = next(self._moments)
-                    self._tell(partial(self._established.update, {name: life}))
+                    self._tell(partial(self._sessions.update, {name: session}))
                     while silent:
                         self._hear(user, json.loads(session.recv(timeout=2 * PATIENCE_S)), heard, silent)
                 to_the_end = True
             except (OSError, EOFError, WebSocketException):
+                self._tell(partial(self._sessions.pop, name, None))
                 self.lives.after(life)
             if opened:
                 self.connections.append(Connection(user.arn, opened, to_the_end, heard))
@@ -542,13 +547,26 @@ class World:
         self._raise_failures()
         return heard
 
+    def _wait_to_listen(self, name: str) -> None:
+        """Until a session of this listener's answers that was not broken by the last kill."""
+        broken: list[ClientConnection | None] = [None]
+        while True:
+            again = self._wait_to_hear(lambda: self._sessions.get(name) not in broken)
+            assert again, f"{name} does not listen again."
+            session = self._sessions.get(name)
+            if session is None:
+                continue
+            with suppress(WebSocketException):
+                session.ping(ack_on_close=True).wait(PATIENCE_S)
+                if session.state is State.OPEN:
+                    return
+            broken.append(session)
+
     # The end
 
     def _come_to_rest(self, caller: Caller) -> History:
-        life = self.lives.now()
-        listeners = len(self.senders) + 2
-        everybody = self._wait_to_hear(lambda: [*self._established.values()].count(life) == listeners)
-        assert everybody, "Not everybody listens again."
+        for name in self._listeners:
+            self._wait_to_listen(name)
         # Everybody listens, so what has no verdict by now is heard when it gets it.
         pending = {(sent.sender, sent.ids[0], "CREATE") for sent in self.sent if sent.ids and self._pends(caller, sent)}
         for user in self.senders:
@@ -623,8 +641,7 @@ class World:
         return len(self._rows("SELECT id FROM executions WHERE state IN ('INVOKING', 'AWAITING_CALLBACK')"))
 
     def _rows(self, sql: str, *values: str) -> list[Any]:
-        with closing(sqlite3.connect(f"file:{self.server.data_dir / 'campana.db'}?mode=ro", uri=True)) as database:
-            return database.execute(sql, values).fetchall()
+        return stores.query(stores.url(self.server.data_dir), sql, *values)
 
     def summary(self, history: History) -> str:
         """How much happened, for whoever wonders whether it was enough."""

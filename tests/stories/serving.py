@@ -24,6 +24,7 @@ from typing import Any
 import boto3
 
 import campana
+from tests import stores
 
 PATIENCE_S = 60
 """How long a line may take to come; only a test that fails waits as long."""
@@ -140,6 +141,7 @@ class Server:
             "CAMPANA_ROOT_ACCESS_KEY_ID": self._key["AWS_ACCESS_KEY_ID"],
             "CAMPANA_ROOT_SECRET_ACCESS_KEY": self._key["AWS_SECRET_ACCESS_KEY"],
             "PYTHONPATH": str(Path(campana.__file__).parents[1]),
+            **stores.environment(self.data_dir),
             **self._environment,
         }
         self._program = Program([*command, *self._flags], environment, self.folder, self.log)

@@ -3,7 +3,6 @@
 import http.client
 import json
 import socket
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests import stores
 from tests.harness import LAMBDA, PATIENCE_S, App, RunningServer, User, refused, running
 from tests.operations.helpers import whole
 from tests.operations.raw import Answer, send, signature, signed
@@ -35,9 +35,7 @@ class World:
 
     def rows(self) -> dict[str, list[Any]]:
         """Everything in the database."""
-        with sqlite3.connect(self.server.settings.database_file) as connection:
-            tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-            return {table: connection.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
+        return stores.everything(self.server.settings.database_url)
 
 
 @pytest.fixture(scope="module")
@@ -637,6 +635,7 @@ def _read_everything(world: World) -> None:
 # A store that cannot write
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(("fails", "mends"), [
     ("PRAGMA max_page_count = 1", "PRAGMA max_page_count = 1000000"),  # a full disk; 1: as large as it is now
     ("PRAGMA query_only = ON", "PRAGMA query_only = OFF"),  # a folder gone read-only

@@ -1,7 +1,6 @@
 """What commands share that write to the database beside a running server.
 
-They need no hold on the data folder: SQLite lets one writer in at a time, and the server looks credentials up for
-every call.
+They need no hold on the data folder: databases let several in, and the server looks credentials up for every call.
 """
 
 import argparse
@@ -19,7 +18,7 @@ from campana.settings import Settings, SetupError
 if TYPE_CHECKING:
     from campana.auth.sealing import Sealer
     from campana.clock import Ids
-    from campana.store.sqlite import SqliteDatabase
+    from campana.store.database import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,7 @@ class Beside:
     """A server's settings and database, and what credentials are made with."""
 
     settings: Settings
-    db: "SqliteDatabase"
+    db: "Database"
     secrets_key: bytes
     sealer: "Sealer"
     ids: "Ids"
@@ -38,12 +37,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """The flags that say which server it is about."""
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: ./campana.toml, if any)")
     parser.add_argument("--data-dir", metavar="DIR", help="data folder (default: ./campana-data)")
+    parser.add_argument(
+        "--database-url", metavar="URL", help="sqlite:///FILE or postgresql://… (default: a file in the data folder)"
+    )
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
 def loaded(args: argparse.Namespace) -> Settings:
     """The settings that the flags of `arguments` lead to; raises `SettingsError`."""
-    return settings.load(args.config, os.environ, {"server.data_dir": args.data_dir})
+    return settings.load(args.config, os.environ, {"server.data_dir": args.data_dir, "database.url": args.database_url})
 
 
 @contextmanager
@@ -54,15 +56,14 @@ def opened(args: argparse.Namespace) -> Iterator[Beside]:
     from campana.clock import Ids, SystemClock
     from campana.errors import ApiError
     from campana.server import data_folder
-    from campana.store import migrate
-    from campana.store.database import Tx
-    from campana.store.sqlite import CannotOpen, SqliteDatabase
+    from campana.store import engines, migrate
+    from campana.store.database import CannotOpen, Tx
 
     tree, ids, now = loaded(args), Ids(), SystemClock().now()
-    file = tree.database_file
-    if not file.is_file():
+    place = tree.database_url
+    if isinstance(place, settings.SqliteUrl) and not place.path.is_file():
         raise SetupError(
-            f"there is no database {file}; `campana serve` makes it at its first start; "
+            f"there is no database {place.path}; `campana serve` makes it at its first start; "
             "for another folder say --data-dir"
         )
     secrets_key = data_folder.secrets_key(tree.server.data_dir, os.environ, ids, make=False)
@@ -70,15 +71,15 @@ def opened(args: argparse.Namespace) -> Iterator[Beside]:
 
     def check(tx: Tx) -> None:
         if migrate.apply(tx, now):  # undone by the error
-            raise SetupError(f"{file} was last used by an older version; start the server of this version first")
+            raise SetupError(f"{place} was last used by an older version; start the server of this version first")
         if not stored_keys.fit(tx, sealer):
             raise SetupError(
-                f"the access keys in {file} are sealed with another key; is {data_folder.SECRETS_KEY_VARIABLE} set as "
+                f"the access keys in {place} are sealed with another key; is {data_folder.SECRETS_KEY_VARIABLE} set as "
                 "it is for the server?"
             )
 
     try:
-        db = SqliteDatabase(file)
+        db = engines.opened(place, ids=ids)
     except CannotOpen as error:
         raise SetupError(str(error)) from None
     try:

@@ -12,6 +12,7 @@ examples:
   campana serve --port 0 --data-dir /tmp/try
   campana serve --processor arn:aws:lambda:us-east-1:123456789012:function:moderate=moderate.py:handler
   campana serve --processor arn:aws:lambda:=https://example.com/processors
+  campana serve --database-url postgresql://campana@db.example.com/campana --notifier nats://nats.example.com
   campana serve --tls self-signed --host 0.0.0.0 --public-host chat.example.com
 
 a TARGET is one of
@@ -36,7 +37,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--host", dest="server.host", metavar="HOST", help="address to listen on (default: 127.0.0.1)")
     add("--port", dest="server.port", metavar="PORT", help="port to listen on, 0 for a free one (default: 8600)")
     add("--data-dir", dest="server.data_dir", metavar="DIR", help="data folder (default: ./campana-data)")
-    add("--database-url", dest="database.url", metavar="URL", help="sqlite:///FILE (default: in the data folder)")
+    add(
+        "--database-url",
+        dest="database.url",
+        metavar="URL",
+        help="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME (default: a file in the data folder)",
+    )
+    add("--notifier", dest="notifier.url", metavar="URL", help="nats://HOST:PORT, between nodes (default: PostgreSQL)")
     add("--tls", dest="server.tls", metavar="MODE", help="off, self-signed or files (default: off)")
     add("--tls-cert", dest="server.tls_cert", metavar="FILE", help="with --tls files: certificate and chain, PEM")
     add("--tls-key", dest="server.tls_key", metavar="FILE", help="with --tls files: private key, PEM")

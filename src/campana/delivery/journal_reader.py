@@ -49,7 +49,6 @@ class JournalReader:
     ) -> None:
         """`text_frame` turns text into a WebSocket frame, done once for all who hear it; `poll_s` is in seconds."""
         self._db = db
-        self._notifier = notifier
         self._hub = hub
         self._clock = clock
         self._text_frame = text_frame
@@ -70,6 +69,9 @@ class JournalReader:
 
     def take(self, notification: Notification) -> None:
         """Deliver the entries that come with it; what comes without, or with a gap before it, will be read."""
+        if not notification:
+            self.poll()
+            return
         names: Iterable[str] = notification
         if len(notification) > 1:
             # Users' topics first: a join is then heard as it passes, without reading it back.
@@ -89,10 +91,9 @@ class JournalReader:
         self._wake_if_needed()
 
     async def run(self) -> None:
-        """Read what is missing, hear the other nodes, poll; until cancelled."""
+        """Read what is missing, and poll; until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._read_on_wake())
-            tasks.create_task(self._hear_other_nodes())
             tasks.create_task(self._poll_regularly())
 
     async def settle(self) -> None:
@@ -102,7 +103,7 @@ class JournalReader:
                 self._end_closed()
                 await self._read_some()
 
-    # The three tasks of `run`
+    # The two tasks of `run`
 
     async def _read_on_wake(self) -> None:
         while True:
@@ -114,10 +115,6 @@ class JournalReader:
                 log.exception("journal.unread")
                 await self._clock.sleep(RETRY_SECONDS)
                 self._wake.set()
-
-    async def _hear_other_nodes(self) -> None:
-        async for notification in self._notifier.notifications():
-            self.take(notification)
 
     async def _poll_regularly(self) -> None:
         while True:

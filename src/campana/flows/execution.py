@@ -32,6 +32,7 @@ class Invocation:
     """Notice: invoke the processor now and report how that went (`report`)."""
 
     execution_id: str
+    channel_arn: str
     callback_id: str
     attempt: int
     processor: str
@@ -137,7 +138,7 @@ def callback(
 
 
 def answer(unit: UnitOfWork, execution_id: str, callback_id: str, fields: ChannelMessageCallback, deny: bool) -> None:
-    """The answer of a function in this process; about an execution that has moved on it changes nothing.
+    """The answer of a function in this process; about an execution that has moved on it changes nothing. As `report`.
 
     Raises BadRequest for an answer that a callback would be refused for.
     """
@@ -172,7 +173,10 @@ def wake(unit: UnitOfWork, execution_id: str) -> None:
 
 
 def report(unit: UnitOfWork, execution_id: str, event: machine.Event) -> None:
-    """How an invocation went; about an execution that has moved on it changes nothing."""
+    """How an invocation went; about an execution that has moved on it changes nothing.
+
+    Its channel is to be locked: then of several nodes that find it due one invokes, and the others find that done.
+    """
     execution = executions.find(unit.tx, execution_id)
     if execution is None:
         return
@@ -252,7 +256,16 @@ def _invoke(
 ) -> None:
     event = payload.render(unit, execution, message, _revisions.decode(execution.draft), callback_id)
     unit.tx.announce(
-        Invocation(execution.id, callback_id, attempt, step.name, step.resource_arn, message.id, event.encode())
+        Invocation(
+            execution.id,
+            execution.channel_arn,
+            callback_id,
+            attempt,
+            step.name,
+            step.resource_arn,
+            message.id,
+            event.encode(),
+        )
     )
     unit.tx.announce(Due(execution.due_at))
 

@@ -108,6 +108,14 @@ class InvocationRunning:
 
 
 @dataclass(frozen=True, slots=True)
+class InvocationAbandoned:
+    """The server stops before it knows how that went: another is to make the invocation again, now."""
+
+    callback_id: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class InvocationAccepted:
     """Somebody durable has the event."""
 
@@ -149,6 +157,7 @@ class Cancelled:
 Event = (
     TimerFired
     | InvocationRunning
+    | InvocationAbandoned
     | InvocationAccepted
     | InvocationFailed
     | FunctionFailed
@@ -228,6 +237,8 @@ def transition(
             return leased, [Invoke(step, callback_id, leased.tries)]
         case Invoking(), InvocationRunning() if _is_about(state, event):
             return Invoking(state.step, state.tries, state.callback_id, now + plan.lease_ms), []
+        case Invoking(), InvocationAbandoned() if _is_about(state, event):
+            return Invoking(state.step, state.tries, state.callback_id, now), []
         case Invoking(), InvocationAccepted() if _is_about(state, event):
             return _awaiting(state, plan, now), []
         case Invoking(), FunctionFailed() if _is_about(state, event):
@@ -261,7 +272,8 @@ def transition(
 
 
 def _is_about(
-    state: Invoking, event: InvocationRunning | InvocationAccepted | InvocationFailed | FunctionFailed
+    state: Invoking,
+    event: InvocationRunning | InvocationAbandoned | InvocationAccepted | InvocationFailed | FunctionFailed,
 ) -> bool:
     return event.callback_id == state.callback_id and event.attempt == state.tries
 

@@ -25,6 +25,7 @@ from campana.unit_of_work import Call, UnitOfWork
 def create_app_instance_admin(call: Call, request: CreateAppInstanceAdminRequest) -> CreateAppInstanceAdminResponse:
     """Make a user or bot of the app instance an admin of it."""
     app_instances.existing(call, request.app_instance_arn)
+    call.tx.lock(request.app_instance_admin_arn)  # it is not to be deleted meanwhile
     identity = identities.find(call.tx, request.app_instance_admin_arn)
     if identity is None or identity.app_instance_arn != request.app_instance_arn:
         raise BadRequest("An invalid app instance user ARN was supplied")

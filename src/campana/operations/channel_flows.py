@@ -135,6 +135,7 @@ def list_channel_flows(call: Call, request: ListChannelFlowsRequest) -> ListChan
 @operation(on="channel_arn", allow=[{ADMIN}, {MODERATOR}], iam=("channel_arn", "channel_flow_arn"))
 def associate_channel_flow(call: Call, request: AssociateChannelFlowRequest) -> None:
     """From now on the channel's messages pass this flow, instead of any other it had."""
+    call.tx.lock(request.channel_flow_arn)  # it is not to be deleted meanwhile
     flow = channel_flows.find(call.tx, request.channel_flow_arn)
     if flow is not None and flow.app_instance_arn != call.channel.app_instance_arn:
         raise BadRequest("The channel flow belongs to another app instance.")

@@ -45,6 +45,7 @@ def create_channel(call: Call, request: CreateChannelRequest) -> CreateChannelRe
     for member_arn in dict.fromkeys((*(request.moderator_arns or ()), *(request.member_arns or ()))):
         existing_member(call, member_arn)
     channel_arn = arn.within(request.app_instance_arn, arn.Kind.CHANNEL, request.channel_id or call.ids.uuid())
+    call.tx.lock(channel_arn)  # it may be about to be deleted
     if deletions.find(call.tx, channel_arn) is not None:
         raise Conflict("A channel with this ChannelId is still being deleted.")
     defaults = call.settings.channels
@@ -70,6 +71,7 @@ def create_channel(call: Call, request: CreateChannelRequest) -> CreateChannelRe
         raise Conflict("A channel with this ChannelId exists already.")
     take(call, channel.app_instance_arn, "channels")
     tagging.put(call, channel_arn, request.tags)
+    call.tx.lock(call.bearer.arn, *(request.moderator_arns or ()), *(request.member_arns or ()))
     _appoint(call, channel, [call.bearer.arn, *(request.moderator_arns or ())])
     if elastic is None:
         _enrol(call, channel, [call.bearer.arn, *(request.member_arns or ())])

@@ -45,6 +45,7 @@ from campana.unit_of_work import Call, UnitOfWork, parsed
 def existing_member(call: Call, member_arn: str) -> identities.Identity:
     """The live user or bot of the bearer's app instance; raises BadRequest if there is none."""
     parsed(member_arn, "memberArn")
+    call.tx.lock(member_arn)  # it is not to be deleted meanwhile
     found = identities.find(call.tx, member_arn)
     if found is None or found.app_instance_arn != call.bearer.app_instance_arn:
         raise BadRequest("An invalid app instance user ARN was supplied")
@@ -110,6 +111,7 @@ def batch_create_channel_membership(
     assert elastic or call.sub_channel_id == ""
     joined: list[Membership] = []
     errors: list[BatchCreateChannelMembershipError] = []
+    call.tx.lock(*request.member_arns)
     for member_arn in dict.fromkeys(request.member_arns):
         try:
             _check_member(call, member_arn)

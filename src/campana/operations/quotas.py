@@ -16,6 +16,7 @@ def take(call: Call, owner: str, what: str, number: int = 1) -> None:
 
 def check(call: Call, owner: str, what: str, number: int = 1) -> None:
     """Raise ResourceLimitExceeded if `take` would."""
+    call.tx.lock(owner)  # nobody else is to count meanwhile
     quota = limits.QUOTAS[what]
     within = arn.app_instance_of(owner)
     used = quotas.used(call.tx, owner=owner, what=what, app_instance_arn=within, name=quota.name)

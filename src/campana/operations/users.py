@@ -53,6 +53,7 @@ def create_app_instance_user(call: Call, request: CreateAppInstanceUserRequest) 
     app_instances.existing(call, request.app_instance_arn)
     tagging.check(request.tags)
     user_arn = arn.within(request.app_instance_arn, arn.Kind.USER, request.app_instance_user_id)
+    call.tx.lock(user_arn)  # it may be about to be deleted
     if deletions.find(call.tx, user_arn) is not None:
         raise Conflict("A user with this AppInstanceUserId is still being deleted.")
     expiration = request.expiration_settings

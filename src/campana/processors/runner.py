@@ -18,6 +18,7 @@ from campana.processors.invokers import Accepted, Answered, Failed, Outcome, Sto
 from campana.processors.targets import Targets
 from campana.store import executions
 from campana.store.database import Database, Tx
+from campana.store.executions import Execution
 from campana.unit_of_work import Units
 
 DUE_AT_ONCE = 100
@@ -70,13 +71,20 @@ class Runner:
             tasks.create_task(self._renew_leases())
 
     async def stop(self, grace_s: float) -> None:
-        """Start no more invocations and wait for those under way; what is left is made again after the start."""
+        """Start no more invocations and wait for those under way; what is left is handed over: it is due at once."""
         self._stopping = True
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_s)
+        left = [*self._running.values()]
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for invocation in left:
+            event = machine.InvocationAbandoned(invocation.callback_id, invocation.attempt)
+            with suppress(Conflict, ServiceUnavailable):  # then its lease runs out
+                await self._db.write(
+                    self._units.run_on, invocation.channel_arn, execution.report, invocation.execution_id, event
+                )
 
     # Invocations
 
@@ -124,21 +132,31 @@ class Runner:
                 return
             case Stopped():
                 return
-        await self._db.write(self._units.run, execution.report, invocation.execution_id, event)
+        await self._db.write(
+            self._units.run_on, invocation.channel_arn, execution.report, invocation.execution_id, event
+        )
 
     async def _take_answer(self, invocation: Invocation, value: object) -> None:
         """An answer that is none, or that the rules refuse, is the function's failure."""
         try:
             fields, deny = answer.parse(value, invocation.message_id)
             await self._db.write(
-                self._units.run, execution.answer, invocation.execution_id, invocation.callback_id, fields, deny
+                self._units.run_on,
+                invocation.channel_arn,
+                execution.answer,
+                invocation.execution_id,
+                invocation.callback_id,
+                fields,
+                deny,
             )
         except (answer.NotAnAnswer, ApiError) as error:
             if isinstance(error, Conflict | ServiceUnavailable):
                 raise
             self._show(invocation, f"its answer was refused: {error}", "")
             event = machine.FunctionFailed(invocation.callback_id, invocation.attempt)
-            await self._db.write(self._units.run, execution.report, invocation.execution_id, event)
+            await self._db.write(
+                self._units.run_on, invocation.channel_arn, execution.report, invocation.execution_id, event
+            )
 
     def _show(self, invocation: Invocation, reason: str, stack: str) -> None:
         log.error(
@@ -153,7 +171,7 @@ class Runner:
     # Timers
 
     async def _wake_due(self) -> None:
-        while True:
+        while not self._stopping:
             try:
                 woken = await self._wake_some()
             except ServiceUnavailable:
@@ -172,9 +190,11 @@ class Runner:
         due, next_due = await self._db.read(_due, now)
         if next_due is not None and (self._next_due is None or next_due < self._next_due):
             self._next_due = next_due
-        for execution_id in due:
+        for each in due:
+            if self._stopping:  # what it would begin another node, or the next start, has to begin again
+                break
             with suppress(Conflict):  # another node was first
-                await self._db.write(self._units.run, execution.wake, execution_id)
+                await self._db.write(self._units.run_on, each.channel_arn, execution.wake, each.id)
         return len(due)
 
     async def _wait(self) -> None:
@@ -200,14 +220,16 @@ class Runner:
                     continue
                 event = machine.InvocationRunning(invocation.callback_id, invocation.attempt)
                 try:
-                    await self._db.write(self._units.run, execution.report, invocation.execution_id, event)
+                    await self._db.write(
+                        self._units.run_on, invocation.channel_arn, execution.report, invocation.execution_id, event
+                    )
                 except (Conflict, ServiceUnavailable):
                     continue
 
 
-def _due(tx: Tx, now: int) -> tuple[list[str], int | None]:
-    """Ids of executions that are due, and when the next one falls due."""
-    return [row.id for row in executions.due(tx, now, DUE_AT_ONCE)], executions.next_due(tx, now)
+def _due(tx: Tx, now: int) -> tuple[list[Execution], int | None]:
+    """The executions that are due, and when the next one falls due."""
+    return executions.due(tx, now, DUE_AT_ONCE), executions.next_due(tx, now)
 
 
 def _shorten_leases(tx: Tx, to: int) -> int:

@@ -18,6 +18,7 @@ from campana.auth.web_identity import Provider
 from campana.clock import Clock, Ids, SystemClock
 from campana.delivery.hub import Hub
 from campana.delivery.journal_reader import JournalReader
+from campana.delivery.notifier import Notifier
 from campana.delivery.notifier.memory import MemoryNotifier
 from campana.delivery.prefetch import Prefetch
 from campana.delivery.session import SERVICE_RESTART, Sessions
@@ -38,10 +39,9 @@ from campana.server.listener import HttpListener, tls_context
 from campana.server.sts import StsFront, is_for_sts
 from campana.server.throttle import Throttle
 from campana.server.websocket import Socket, SocketBounds, Sockets, text_frame
-from campana.settings import AuthMode, Settings, SetupError
-from campana.store import migrate, secrets
-from campana.store.database import Tx
-from campana.store.sqlite import CannotOpen, SqliteDatabase
+from campana.settings import AuthMode, PostgresUrl, Settings, SetupError
+from campana.store import engines, migrate, secrets
+from campana.store.database import CannotOpen, Database, Tx
 from campana.store.topics import Entry
 from campana.sweeper import Sweeper
 from campana.unit_of_work import Units
@@ -66,13 +66,19 @@ class Server:
         root_key = data_folder.root_credentials(folder, environment, ids)
         secrets_key = data_folder.secrets_key(folder, environment, ids)
         self._functions_key = data_folder.function_credentials(folder, ids)
-        self._db = _opened(settings, clock)
+        self._db = _opened(settings, clock, ids)
         page_key = self._db.write_now(lambda tx: secrets.get_or_make(tx, "page tokens", ids.token())).encode()
         account = settings.account.account_id
         over_tls = self._tls is not None
         tokens = SessionTokens(secrets_key, ids)
         sealer = Sealer(secrets_key, stored_keys.PURPOSE, ids)
         if not self._db.write_now(lambda tx: stored_keys.fit(tx, sealer)):
+            if not self._db.exclusive:
+                self._db.close_now()
+                raise SetupError(
+                    f"the nodes of a database share one key of secrets: set {data_folder.SECRETS_KEY_VARIABLE} to the"
+                    " same on all"
+                )
             log.warning("credentials.key_changed", lost="access keys that were made with another key of secrets")
             self._db.write_now(lambda tx: stored_keys.give_up(tx, sealer))
         keys = KeyRing(
@@ -91,7 +97,7 @@ class Server:
         authorisation = Authorisation(self._look_up, clock, over_tls)
         throttle = Throttle(settings, self._look_up, clock)
         units = Units(clock, ids, settings)
-        notifier = MemoryNotifier()
+        notifier = self._notifier_for(settings, clock, ids)
         self._notifier = notifier
         self._reader = JournalReader(self._db, notifier, Hub(), clock, text_frame)
         self._sessions: Sessions[HttpRequest] = Sessions(
@@ -157,9 +163,22 @@ class Server:
             return await self._sts.handle(request, request_id)
         return await self._dispatcher.handle(request, request_id)
 
+    def _notifier_for(self, settings: Settings, clock: Clock, ids: Ids) -> Notifier:
+        if not isinstance(settings.database_url, PostgresUrl):
+            return MemoryNotifier()
+        cluster = self._db.write_now(lambda tx: secrets.get_or_make(tx, "cluster", ids.token(16)))
+        if settings.notifier.url is None:
+            from campana.delivery.notifier.postgres import PostgresNotifier
+
+            return PostgresNotifier(settings.database_url.text, cluster=cluster, node=ids.token(16), clock=clock)
+        try:
+            from campana.delivery.notifier.nats import NatsNotifier
+        except ImportError as error:
+            raise SetupError(f"NATS needs a client ({error}): pip install 'campana[nats]'.") from None
+        return NatsNotifier(settings.notifier.url.servers, cluster=cluster)
+
     async def _look_up(self, work: Callable[[Tx], T], /) -> T:
-        """On the loop's own thread: readers of SQLite never wait, and another thread is further than the row."""
-        return self._db.read_now(work)
+        return await self._db.peek(work)
 
     async def start(self) -> None:
         """Listen and start the workers; raises SetupError."""
@@ -175,6 +194,7 @@ class Server:
 
     async def _work(self, runner: Runner) -> None:
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._notifier.run())
             tasks.create_task(self._reader.run())
             tasks.create_task(runner.run())
             tasks.create_task(self._sweeper.run())
@@ -186,6 +206,8 @@ class Server:
         for notice in notices:
             if isinstance(notice, Entry):
                 entries.setdefault(notice.topic, []).append(notice)
+        for each in entries.values():
+            each.sort(key=lambda entry: entry.number)  # of transactions that ended at the same time on other threads
         if entries:
             self._notifier.notify(entries)
         assert self._runner is not None
@@ -251,9 +273,9 @@ class Server:
         return "\n".join(lines)
 
 
-def _opened(settings: Settings, clock: Clock) -> SqliteDatabase:
+def _opened(settings: Settings, clock: Clock, ids: Ids) -> Database:
     try:
-        db = SqliteDatabase(settings.database_file)
+        db = engines.opened(settings.database_url, connections_max=settings.database.connections_max, ids=ids)
         applied = db.write_now(lambda tx: migrate.apply(tx, clock.now()))
     except (CannotOpen, migrate.SchemaMismatch) as error:
         raise SetupError(str(error)) from error

@@ -89,14 +89,22 @@ class Dispatcher:
         prepared = None
         if operation.prepare is not None:
             prepared = await self._db.peek(operation.prepare, request, self._clock.now())
-        run = self._db.read if operation.reads else self._db.write
-        return await run(self._in_transaction, operation, request, caller, authority, prepared)
+        arguments = (operation, request, caller, authority, prepared)
+        if operation.reads:
+            return await self._db.read(self._in_transaction, *arguments)
+        if operation.on is None:
+            return await self._db.write(self._in_transaction, *arguments)
+        return await self._db.write_in_turn(getattr(request, operation.on), self._in_transaction, *arguments)
 
     def _in_transaction(
         self, tx: Tx, operation: Operation, request: Shape, caller: Caller, authority: str, prepared: object
     ) -> Shape | None:
-        if operation.on is not None and not operation.reads:
-            tx.lock(getattr(request, operation.on))
+        repeat = _Repeat.of(operation.route, request, caller)
+        if not operation.reads:
+            if operation.on is not None:
+                tx.lock(getattr(request, operation.on), *(() if repeat is None else (repeat.key,)))
+            elif repeat is not None:
+                tx.lock(repeat.key)
         now = self._clock.now()  # under the lock: times follow the order of writes
         call = Call(
             tx,
@@ -112,7 +120,6 @@ class Dispatcher:
         )
         roles.require(call, operation.allow)
         call.check_sub_channel()
-        repeat = _Repeat.of(operation.route, request, caller)
         if repeat is not None and (earlier := repeat.answered(tx, now)) is not None:
             return earlier
         response = operation.run(call, request)

@@ -17,6 +17,13 @@ R = TypeVar("R", bound="Row")
 Value = str | int | float | None
 Position = tuple[Value, ...]
 
+WAITING_CALLS_MAX = 20_000
+UNAVAILABLE = "The service's store is not able to take this request now. Try again later."
+
+
+class CannotOpen(Exception):
+    """The database can't be used; the message says why and what to do."""
+
 
 class Row(msgspec.Struct, frozen=True):
     """A row of a table or a query; the fields are named as the columns and stand in their order."""
@@ -61,11 +68,18 @@ class Tx(Protocol):
     def run(self, sql: str, /, **values: Value | Sequence[str]) -> int:
         """Change something; the number of rows concerned."""
 
-    def lock(self, resource: str) -> None:
-        """Keep other writers of this resource (an ARN) out until the end of the transaction."""
+    def lock(self, *resources: str) -> None:
+        """Keep other writers of these resources (ARNs) out until the end of the transaction.
+
+        Several at once are taken in an order in which nobody waits for one another. Who needs more later goes on
+        to things that are further inside only: from an app instance to channels, from channels to users.
+        """
+
+    def try_lock(self, resource: str) -> bool:
+        """`lock` if nobody has it; False if somebody has."""
 
     def announce(self, notice: object) -> None:
-        """Hand `notice` to the database's listeners after the commit, in commit order; never if it rolls back."""
+        """Hand `notice` to the database's listeners after the commit; never if it rolls back."""
 
 
 Listener = Callable[[Sequence[object]], None]
@@ -77,6 +91,15 @@ class Database(Protocol):
     exclusive: bool
     """Whether this process alone uses the database: then nobody else holds leases at start."""
 
+    def read_now(self, work: Callable[[Tx], T]) -> T:
+        """`read` for callers without an event loop, on the calling thread."""
+
+    def write_now(self, work: Callable[[Tx], T]) -> T:
+        """`write` for callers without an event loop: start-up, commands."""
+
+    def close_now(self) -> None:
+        """`close` for callers without an event loop."""
+
     async def read(self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`work` in a transaction that only reads, on a thread."""
 
@@ -86,8 +109,17 @@ class Database(Protocol):
     async def write(self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`work` in a transaction; returns when it is on disk. Raises ServiceUnavailable if that can't be."""
 
+    async def write_in_turn(
+        self, resource: str, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """As `write`, for work that begins with locking the resource: others on it could do nothing but wait."""
+
     def listen(self, listener: Listener) -> None:
-        """Call `listener` on the event loop with what committed transactions announced, in commit order."""
+        """Call `listener` on the event loop with what committed transactions announced.
+
+        One transaction's notices come in its order; those of transactions that ran side by side may come in another
+        order than they were committed in.
+        """
 
     async def close(self) -> None:
         """Finish what is queued and let go of everything."""

@@ -17,7 +17,12 @@ class Applied(Row, frozen=True):
 
 
 def apply(tx: Tx, now: int) -> list[str]:
-    """Apply what is missing, all in this transaction; returns the names. Raises `SchemaMismatch`."""
+    """Apply what is missing, all in this transaction; returns the names. Raises `SchemaMismatch`.
+
+    Several nodes may start at once: one does it, the others wait and find it done. A newer version's `_pre_` files
+    leave the schema so that this version can use it.
+    """
+    tx.lock("migrations")
     tx.run(
         "CREATE TABLE IF NOT EXISTS migrations"
         " (number BIGINT PRIMARY KEY, name TEXT NOT NULL, sha256 TEXT NOT NULL, applied_at BIGINT NOT NULL)"
@@ -25,6 +30,8 @@ def apply(tx: Tx, now: int) -> list[str]:
     applied = {row.number: row for row in tx.all(Applied, "SELECT number, name, sha256 FROM migrations")}
     known = {int(name[:4]): (name, text) for name, text in _files()}
     for number, row in applied.items():
+        if number not in known and "_pre_" in row.name:
+            continue
         if number not in known:
             raise SchemaMismatch(f"The database has migration {row.name}, which this version of Campana does not know.")
         if row.sha256 != _hash(known[number][1]):

@@ -17,22 +17,28 @@ from typing import Any, Concatenate, NamedTuple
 
 from campana import log
 from campana.errors import ServiceUnavailable
-from campana.store.database import Listener, P, Page, Position, R, T, Value, page_of, page_sql
+from campana.store.database import (
+    UNAVAILABLE,
+    WAITING_CALLS_MAX,
+    CannotOpen,
+    Listener,
+    P,
+    Page,
+    Position,
+    R,
+    T,
+    Value,
+    page_of,
+    page_sql,
+)
 
 OLDEST_SQLITE = (3, 35, 0)  # the first with RETURNING
 BATCH_CALLS_MAX = 128
-WAITING_CALLS_MAX = 20_000
 READER_THREADS = 4
 FOREIGN_WRITER_S = 10
 FOREIGN_WRITER_PAUSE_S = 0.01
 CHECKPOINT_EVERY_CHANGES = 2_000  # rows; a message changes nine, and fourteen pages if it comes alone
 LOG_PAGES_MAX = 16_384  # 64 MiB: the longer the log, the more has to be searched for each page that is read
-
-_UNAVAILABLE = "The service's store is not able to take this request now. Try again later."
-
-
-class CannotOpen(Exception):
-    """The database can't be used; the message says why and what to do."""
 
 
 class SqliteTx:
@@ -76,8 +82,12 @@ class SqliteTx:
     def run(self, sql: str, /, **values: Value | Sequence[str]) -> int:
         return self._connection.execute(*_expanded(sql, values)).rowcount
 
-    def lock(self, resource: str) -> None:
+    def lock(self, *resources: str) -> None:
         """Nothing to do: there is one writer."""
+
+    def try_lock(self, resource: str) -> bool:
+        """There is one writer."""
+        return True
 
     def announce(self, notice: object) -> None:
         self.notices.append(notice)
@@ -195,7 +205,7 @@ class SqliteDatabase:
 
     async def write(self, work: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._closed or len(self._waiting) >= WAITING_CALLS_MAX:
-            raise ServiceUnavailable(_UNAVAILABLE)
+            raise ServiceUnavailable(UNAVAILABLE)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._waiting.append(_Waiting(lambda tx: work(tx, *args, **kwargs), future))
@@ -203,6 +213,11 @@ class SqliteDatabase:
             self._busy = True
             loop.call_soon(self._run_batch, loop)  # soon: what else this turn of the loop brings comes along
         return await future
+
+    async def write_in_turn(
+        self, resource: str, work: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        return await self.write(work, *args, **kwargs)  # there is one writer
 
     def write_now(self, work: Callable[[SqliteTx], T]) -> T:
         """`write` for callers without an event loop: start-up, commands. Blocks until it is on disk."""
@@ -378,4 +393,4 @@ def _translated(error: BaseException) -> BaseException:
     if not engine_failed:
         return error
     log.error("store.unavailable", error=f"{type(error).__name__}: {error}")
-    return ServiceUnavailable(_UNAVAILABLE)
+    return ServiceUnavailable(UNAVAILABLE)

@@ -1,7 +1,7 @@
 """The notifier of a single node: nobody else to tell, nobody else to hear."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 from campana.delivery.notifier import Notification
 
@@ -19,6 +19,5 @@ class MemoryNotifier:
     def subscribe(self, take: Callable[[Notification], None]) -> None:
         self._takers.append(take)
 
-    async def notifications(self) -> AsyncIterator[Notification]:
+    async def run(self) -> None:
         await asyncio.Event().wait()  # there are no other nodes
-        yield {}

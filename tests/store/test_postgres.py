@@ -1,0 +1,250 @@
+"""PostgreSQL: what several connections, lost ones and other versions beside this one make of a call."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests import stores
+
+from campana.errors import BadRequest, ServiceUnavailable
+from campana.store import app_instances, migrate, postgres, secrets
+from campana.store.app_instances import AppInstance
+from campana.store.database import CannotOpen, Row, Tx
+from campana.store.postgres import PostgresDatabase
+
+pytestmark = pytest.mark.postgres
+NOW = 1_800_000_000_000
+
+
+@pytest.fixture
+def pg(db: PostgresDatabase) -> PostgresDatabase:
+    db.write_now(lambda tx: tx.run("CREATE TABLE counted (name TEXT PRIMARY KEY, number BIGINT NOT NULL)"))
+    return db
+
+
+@pytest.fixture
+def other(pg: PostgresDatabase, tmp_path: Path) -> Iterator[PostgresDatabase]:
+    """Another node's connections to the same database."""
+    opened = stores.opened(tmp_path)
+    assert isinstance(opened, PostgresDatabase)
+    yield opened
+    opened.close_now()
+
+
+def count(tx: Tx, name: str = "calls") -> int:
+    found: int = tx.scalar(
+        "INSERT INTO counted (name, number) VALUES (:name, 1)"
+        " ON CONFLICT (name) DO UPDATE SET number = counted.number + 1 RETURNING number",
+        name=name,
+    )
+    tx.announce(f"{name} {found}")
+    return found
+
+
+def counted(tx: Tx, name: str = "calls") -> int:
+    return tx.scalar("SELECT number FROM counted WHERE name = :name", name=name) or 0
+
+
+def others(tx: Tx) -> list[int]:
+    """The server's processes for all other connections to this database."""
+
+    class Backend(Row, frozen=True):
+        pid: int
+
+    rows = tx.all(
+        Backend,
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        " AND backend_type = 'client backend'",
+    )
+    return [row.pid for row in rows]
+
+
+def end(tx: Tx, pids: list[int]) -> None:
+    for pid in pids:
+        tx.scalar("SELECT pg_terminate_backend(:pid::int, 5000)", pid=pid)
+
+
+def test_connections_that_were_lost_are_not_noticed(pg: PostgresDatabase, other: PostgresDatabase) -> None:
+    async def busy() -> list[int]:
+        return sorted(await asyncio.gather(*(pg.write(count) for _ in range(20))))
+
+    assert asyncio.run(busy()) == [*range(1, 21)]
+    other.write_now(lambda tx: end(tx, others(tx)))
+
+    assert asyncio.run(busy()) == [*range(21, 41)]
+    assert pg.read_now(counted) == 40
+
+
+def test_a_database_that_is_away_is_a_503_and_back_when_it_is(
+    pg: PostgresDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[object] = []
+    pg.listen(heard.extend)
+    monkeypatch.setattr(pg._pool, "timeout", 0.3)
+    pg.write_now(count)
+
+    with stores.closed(tmp_path):
+        for _ in range(3):
+            with pytest.raises(ServiceUnavailable):
+                pg.write_now(count)
+            with pytest.raises(ServiceUnavailable):
+                pg.read_now(counted)
+            with pytest.raises(ServiceUnavailable):
+                asyncio.run(pg.peek(counted))
+
+    monkeypatch.setattr(pg._pool, "timeout", 20.0)
+    assert pg.write_now(count) == 2
+    assert heard == ["calls 1", "calls 2"]
+
+
+def test_a_call_whose_commit_may_have_been_is_not_made_again(
+    pg: PostgresDatabase, other: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, runs = postgres._commit, []
+
+    def lost(connection: Any) -> None:
+        monkeypatch.setattr(postgres, "_commit", commit)
+        other.write_now(lambda tx: end(tx, [connection.info.backend_pid]))
+        commit(connection)
+
+    def call(tx: Tx) -> int:
+        runs.append(tx)
+        return count(tx)
+
+    monkeypatch.setattr(postgres, "_commit", lost)
+    with pytest.raises(ServiceUnavailable):
+        pg.write_now(call)
+
+    assert len(runs) == 1
+    assert pg.read_now(counted) == 0
+
+
+def test_calls_that_wait_for_one_another_are_run_again(pg: PostgresDatabase) -> None:
+    heard: list[object] = []
+    pg.listen(heard.extend)
+    both_have_one = threading.Barrier(2)
+    runs = {"a": 0, "b": 0}
+
+    def call(tx: Tx, first: str, second: str) -> None:
+        runs[first] += 1
+        tx.lock(first)
+        if runs[first] == 1:
+            both_have_one.wait()
+        tx.lock(second)
+        count(tx)
+
+    async def both() -> None:
+        await asyncio.gather(pg.write(call, "a", "b"), pg.write(call, "b", "a"))
+
+    asyncio.run(both())
+    assert pg.read_now(counted) == 2
+    assert sum(runs.values()) == 3
+    assert sorted(map(str, heard)) == ["calls 1", "calls 2"]  # of one transaction each, once
+
+
+def test_a_refused_call_leaves_and_announces_nothing(pg: PostgresDatabase) -> None:
+    heard: list[object] = []
+    pg.listen(heard.extend)
+
+    def refused(tx: Tx) -> None:
+        tx.lock("a")
+        count(tx)
+        raise BadRequest("no")
+
+    with pytest.raises(BadRequest):
+        pg.write_now(refused)
+    assert pg.read_now(counted) == 0
+    assert heard == []
+    assert pg.write_now(lambda tx: tx.try_lock("a"))
+
+
+def test_a_lock_is_had_by_one_until_the_end_of_its_transaction(pg: PostgresDatabase, other: PostgresDatabase) -> None:
+    def tried(tx: Tx) -> list[bool]:
+        tx.lock("a", "b", "a")
+        tx.lock("b")
+        return other.write_now(lambda theirs: [theirs.try_lock(each) for each in ("a", "b", "c")])
+
+    assert pg.write_now(tried) == [False, False, True]
+    assert other.write_now(lambda tx: tx.try_lock("a"))
+
+
+def test_calls_that_wait_for_one_thing_leave_room_for_all_others(pg: PostgresDatabase, other: PostgresDatabase) -> None:
+    held, release = threading.Event(), threading.Event()
+
+    def hold(tx: Tx) -> None:
+        tx.lock("busy")
+        held.set()
+        release.wait()
+
+    def busy(tx: Tx) -> int:
+        tx.lock("busy")
+        return count(tx)
+
+    async def story() -> list[int]:
+        holding = asyncio.create_task(asyncio.to_thread(other.write_now, hold))
+        await asyncio.to_thread(held.wait)
+        waiting = [asyncio.create_task(pg.write_in_turn("busy", busy)) for _ in range(40)]
+        try:
+            assert await pg.write_in_turn("idle", count, "idle") == 1
+            assert not any(each.done() for each in waiting)
+        finally:
+            release.set()
+        await holding
+        return sorted(await asyncio.gather(*waiting))
+
+    assert asyncio.run(story()) == [*range(1, 41)]
+
+
+def test_a_read_looks_at_one_moment(pg: PostgresDatabase, other: PostgresDatabase) -> None:
+    def twice(tx: Tx) -> tuple[int, int]:
+        before = counted(tx)
+        other.write_now(count)
+        return before, counted(tx)
+
+    assert pg.read_now(twice) == (0, 0)
+
+
+def test_columns_that_a_newer_version_adds_do_no_harm(pg: PostgresDatabase, other: PostgresDatabase) -> None:
+    instance = AppInstance("arn", "account", "name", None, NOW, NOW)
+    pg.write_now(lambda tx: app_instances.insert(tx, instance))
+    for _ in range(10):  # by now the statement is a prepared one
+        assert pg.read_now(lambda tx: app_instances.find(tx, "arn")) == instance
+
+    other.write_now(lambda tx: tx.run("ALTER TABLE app_instances ADD COLUMN later TEXT"))
+
+    for _ in range(10):
+        assert pg.read_now(lambda tx: app_instances.find(tx, "arn")) == instance
+        pg.write_now(lambda tx: app_instances.update(tx, "arn", name="name", metadata=None, at=NOW))
+
+
+def test_of_nodes_that_start_together_one_migrates(tmp_path: Path) -> None:
+    nodes = [stores.opened(tmp_path, connections_max=2) for _ in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        applied = [*threads.map(lambda node: node.write_now(lambda tx: migrate.apply(tx, NOW)), nodes)]
+    for node in nodes:
+        node.close_now()
+
+    assert sorted(map(len, applied)) == [0, 0, 0, len(migrate._files())]
+
+
+def test_texts_are_in_the_order_of_their_bytes(pg: PostgresDatabase) -> None:
+    names = ["_", "a", "B", "aB", "ab", "a-b", "a/b", "é", "z", "😀", "\uffff"]
+
+    def made(tx: Tx) -> list[str]:
+        class Name(Row, frozen=True):
+            name: str
+
+        for name in names:
+            secrets.get_or_make(tx, name, "x")
+        return [row.name for row in tx.all(Name, "SELECT name FROM secrets ORDER BY name")]
+
+    assert pg.write_now(made) == sorted(names)
+
+
+def test_a_database_that_is_not_there_is_said_to_be_so() -> None:
+    with pytest.raises(CannotOpen, match=r"can't be opened"):
+        PostgresDatabase("postgresql://nobody@127.0.0.1:1/nothing")
