@@ -21,7 +21,7 @@ yaml = pytest.importorskip("yaml", reason="pip install '.[deploy]'")
 helm = pytest.importorskip("helm_python", reason="pip install '.[deploy]'")
 kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="pip install '.[deploy]'")
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
+DEPLOY = Path(__file__).parents[1]
 SECRET = {"secret": {"existing": "campana"}}
 VALUES: dict[str, dict[str, Any]] = {
     "the least": SECRET,
