@@ -489,6 +489,43 @@ def test_a_stop_answers_503_to_what_outlasts_its_grace(run: Run) -> None:
     run(scenario())
 
 
+def test_who_waits_at_the_door_is_let_in_together(run: Run) -> None:
+    """However long a turn of the loop takes: after a restart all clients come back within seconds."""
+
+    async def scenario() -> None:
+        async with running() as world:
+            waiting = [socket.create_connection(("127.0.0.1", world.port)) for _ in range(50)]
+            turns = 0
+            while len(world.front._shared.connections) < len(waiting):
+                turns += 1
+                await asyncio.sleep(0)
+            assert turns <= 10
+            for each in waiting:
+                each.close()
+
+    run(scenario())
+
+
+def test_without_file_descriptors_nobody_is_let_in_until_there_are_some(
+    run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(listener, "ACCEPT_AGAIN_S", 0.02)
+    real, failures = socket.socket.accept, [OSError(24, "Too many open files")] * 2
+
+    def accept(self: socket.socket) -> object:
+        if failures:
+            raise failures.pop()
+        return real(self)
+
+    async def scenario() -> None:
+        async with running() as world:
+            monkeypatch.setattr(socket.socket, "accept", accept)
+            assert status(await world.say(b"GET /x HTTP/1.1\r\n" + CLOSE + b"\r\n")) == 200
+
+    run(scenario())
+    assert [record.getMessage() for record in caplog.records] == ["front.accept_failed"] * 2
+
+
 def test_the_port_is_known_after_the_start_and_the_url_can_be_called(run: Run) -> None:
     async def scenario() -> None:
         async with running(host="localhost") as world:

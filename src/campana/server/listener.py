@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+from contextlib import suppress
 from email.utils import formatdate
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from campana.server.front import Front
 from campana.server.websocket import Sockets
 
 BACKLOG = 2048
+ACCEPTED_AT_ONCE = 128
+ACCEPT_AGAIN_S = 1
 TLS_SHUTDOWN_TIMEOUT_S = 5
 DEFAULT_BOUNDS = Bounds()
 
@@ -50,7 +53,8 @@ class HttpListener:
         self._tls = tls
         self._shared = Shared(front, sockets, bounds, keep_alive_s, over_tls=tls is not None)
         self._shared.none_left.set()
-        self._servers: list[asyncio.Server] = []
+        self._listening: list[socket.socket] = []
+        self._connecting: set[asyncio.Task[None]] = set()
         self._date_timer: asyncio.TimerHandle | None = None
 
     @property
@@ -90,15 +94,44 @@ class HttpListener:
             raise
         self._set_date()
         for listening in bound:
-            server = await loop.create_server(
+            listening.setblocking(False)
+            self._listening.append(listening)
+            loop.add_reader(listening, self._accept, listening)
+
+    def _accept(self, listening: socket.socket) -> None:
+        """Take in who waits, many at once: uvloop's own server takes one in each turn of the loop, and after a restart
+        thousands come back within seconds, at a server whose turns are long."""
+        loop = asyncio.get_running_loop()
+        for _ in range(ACCEPTED_AT_ONCE):
+            try:
+                accepted, _ = listening.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as error:  # out of file descriptors: some will be free again
+                log.error("front.accept_failed", error=str(error))
+                loop.remove_reader(listening)
+                loop.call_later(ACCEPT_AGAIN_S, self._accept_again, listening)
+                return
+            accepted.setblocking(False)
+            task = loop.create_task(self._connect(accepted))
+            self._connecting.add(task)
+            task.add_done_callback(self._connecting.discard)
+
+    def _accept_again(self, listening: socket.socket) -> None:
+        if not self._shared.stopping:
+            asyncio.get_running_loop().add_reader(listening, self._accept, listening)
+
+    async def _connect(self, accepted: socket.socket) -> None:
+        """Hand a connection over to its protocol; with TLS after the handshake, if that comes."""
+        bounds = self._shared.bounds
+        with suppress(OSError):  # of TLS too: whoever it was is gone, or speaks something else
+            await asyncio.get_running_loop().connect_accepted_socket(
                 self._connection,
-                sock=listening,
-                backlog=BACKLOG,
+                accepted,
                 ssl=self._tls,
-                ssl_handshake_timeout=None if self._tls is None else self._shared.bounds.request_timeout_s,
+                ssl_handshake_timeout=None if self._tls is None else bounds.request_timeout_s,
                 ssl_shutdown_timeout=None if self._tls is None else TLS_SHUTDOWN_TIMEOUT_S,
             )
-            self._servers.append(server)
 
     async def stop(self, grace_s: float) -> None:
         """Stop listening, let requests in progress finish within `grace_s`, then answer the rest with 503.
@@ -106,8 +139,13 @@ class HttpListener:
         WebSockets stay open: they are closed by `Sockets.close_all`.
         """
         self._shared.stopping = True
-        for server in self._servers:
-            server.close()
+        loop = asyncio.get_running_loop()
+        while self._listening:
+            listening = self._listening.pop()
+            loop.remove_reader(listening)
+            listening.close()
+        for task in self._connecting if self._tls is not None else ():
+            task.cancel()  # in the middle of a handshake
         for connection in list(self._shared.connections):
             connection.shutdown()
         try:
