@@ -792,6 +792,13 @@ def loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
+def _port_of(authority: str) -> int | None:
+    try:
+        return urlsplit(f"//{authority}").port
+    except ValueError:  # above 65535
+        return None
+
+
 def _contradictions(settings: Settings) -> list[Problem]:
     """What is wrong with settings that are each fine by themselves."""
     server, auth, source = settings.server, settings.auth, "taken together"
@@ -808,7 +815,7 @@ def _contradictions(settings: Settings) -> list[Problem]:
         problems.append(
             Problem("notifier.url", source, "This needs a PostgreSQL database: a SQLite file has one node alone.")
         )
-    if settings.metrics.listen is not None and not urlsplit(f"//{settings.metrics.listen}").port:
+    if settings.metrics.listen is not None and _port_of(settings.metrics.listen) is None:
         problems.append(Problem("metrics.listen", source, "It needs a port, as in 127.0.0.1:9464."))
     names = [entry.issuer.partition("://")[2].rstrip("/") for entry in settings.oidc]
     for number, name in enumerate(names):

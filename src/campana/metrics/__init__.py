@@ -179,9 +179,9 @@ class Metrics:
         self.store_batch = self._distributions(
             "campana_store_batch_calls", "SQLite: calls that were committed together.", BATCHES
         ).of()
-        self.store_commit = self._histogram(
+        self.store_commit = self._distributions(
             "campana_store_commit_seconds", "How long a commit took, until it was on disk.", LATENCIES
-        )
+        ).of()
         self.store_again = self._counter(
             "campana_store_repeats", "PostgreSQL: transactions that were run again, by reason.", "reason"
         )

@@ -28,6 +28,8 @@ from campana.unit_of_work import Call
 from campana.wire import codec, router
 from campana.wire.http import HttpRequest, HttpResponse
 
+_Arguments = tuple[Operation, Shape, Caller, str, object]
+
 
 class Dispatcher:
     """Answers API requests."""
@@ -98,13 +100,18 @@ class Dispatcher:
         if operation.prepare is not None:
             prepared = await self._db.peek(operation.prepare, request, self._clock.now())
         arguments = (operation, request, caller, authority, prepared)
+        if not self._tracing.on:
+            return await self._transact(operation, request, arguments)
+        # From waiting for its turn to the commit on disk.
+        with self._tracing.span("read transaction" if operation.reads else "transaction"):
+            return await self._transact(operation, request, arguments)
+
+    async def _transact(self, operation: Operation, request: Shape, arguments: _Arguments) -> Shape | None:
         if operation.reads:
-            with self._tracing.span("read transaction"):
-                return await self._db.read(self._in_transaction, *arguments)
-        with self._tracing.span("transaction"):  # from its turn to its commit on disk
-            if operation.on is None:
-                return await self._db.write(self._in_transaction, *arguments)
-            return await self._db.write_in_turn(getattr(request, operation.on), self._in_transaction, *arguments)
+            return await self._db.read(self._in_transaction, *arguments)
+        if operation.on is None:
+            return await self._db.write(self._in_transaction, *arguments)
+        return await self._db.write_in_turn(getattr(request, operation.on), self._in_transaction, *arguments)
 
     def _in_transaction(
         self, tx: Tx, operation: Operation, request: Shape, caller: Caller, authority: str, prepared: object

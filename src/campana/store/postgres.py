@@ -203,6 +203,7 @@ class PostgresDatabase:
         self._listeners: list[Listener] = []
         self._announced: list[object] = []
         self._announcing = threading.Lock()
+        self._counting = threading.Lock()
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._waiting = 0
         self._closed = False
@@ -398,7 +399,9 @@ class PostgresDatabase:
         if begin and tx.begun:
             committing = stopwatch()
             _commit(connection)
-            self._metrics.store_commit.observe(stopwatch() - committing)
+            seconds = stopwatch() - committing
+            with self._counting:
+                self._metrics.store_commit.observe(seconds)
         return _Done(result, tx.notices)
 
 

@@ -264,12 +264,13 @@ class SqliteDatabase:
             return
         self._metrics.store_batch.observe(len(batch))
         committing = loop.run_in_executor(self._committer, self._commit)
-        committing.add_done_callback(lambda commit: self._committed(loop, batch, done, notices, commit.exception()))
+        committing.add_done_callback(lambda commit: self._committed(loop, batch, done, notices, commit))
 
-    def _commit(self) -> None:
+    def _commit(self) -> float:
+        """How many seconds it took."""
         begun = stopwatch()
         self._writing.execute("COMMIT")
-        self._metrics.store_commit.observe(stopwatch() - begun)
+        return stopwatch() - begun
 
     def _begin(self) -> sqlite3.Error | None:
         try:
@@ -300,11 +301,12 @@ class SqliteDatabase:
         batch: list[_Waiting],
         done: list[_Done],
         notices: list[object],
-        error: BaseException | None,
+        commit: asyncio.Future[float],
     ) -> None:
-        if error is not None:
+        if (error := commit.exception()) is not None:
             self._refuse(loop, batch, error)
             return
+        self._metrics.store_commit.observe(commit.result())
         if notices:
             self._announce(notices)
         _answer(done)
