@@ -107,7 +107,11 @@ def current() -> Span:
 
 # Spans in text
 
-TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
+TRACEPARENT: Final = re.compile(
+    r"(00(?=.{53}\Z)|(?!00|ff)[0-9a-f]{2})-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})(?P<span>[0-9a-f]{16})"
+    r"-(?P<flags>[0-9a-f]{2})(?![^-])"
+)
+"""Later versions may have more at the end."""
 _ROOT: Final = re.compile(r"Root=1-([0-9a-f]{8})-([0-9a-f]{24})(?:;|\Z)")
 _PARENT: Final = re.compile(r"Parent=([0-9a-f]{16})(?:;|\Z)")
 
@@ -115,7 +119,7 @@ _PARENT: Final = re.compile(r"Parent=([0-9a-f]{16})(?:;|\Z)")
 def trace_of(traceparent: str) -> str:
     """The trace's id: 32 hexadecimal characters; '' for what is no traceparent."""
     found = TRACEPARENT.match(traceparent)
-    return "" if found is None else found[1]
+    return "" if found is None else found["trace"]
 
 
 def of_headers(headers: Mapping[str, str]) -> str:
@@ -123,9 +127,9 @@ def of_headers(headers: Mapping[str, str]) -> str:
 
     From W3C's header, or from AWS's, which their SDKs send in Lambda functions.
     """
-    given = headers.get("traceparent", "")
-    if TRACEPARENT.match(given):
-        return given
+    given = TRACEPARENT.match(headers.get("traceparent", ""))
+    if given is not None:
+        return f"00-{given['trace']}-{given['span']}-{given['flags']}"
     aws = headers.get("x-amzn-trace-id", "")
     root, parent = _ROOT.search(aws), _PARENT.search(aws)
     if root is None or parent is None:
@@ -139,5 +143,5 @@ def for_aws(traceparent: str) -> str:
     found = TRACEPARENT.match(traceparent)
     if found is None:
         return ""
-    trace, span, flags = found.groups()
+    trace, span, flags = found["trace"], found["span"], found["flags"]
     return f"Root=1-{trace[:8]}-{trace[8:]};Parent={span};Sampled={int(flags, 16) & 1}"

@@ -104,7 +104,7 @@ def _context_of(traceparent: str) -> SpanContext | None:
     found = TRACEPARENT.match(traceparent)
     if found is None:
         return None
-    trace_id, span_id, flags = (int(each, 16) for each in found.groups())
+    trace_id, span_id, flags = (int(found[each], 16) for each in ("trace", "span", "flags"))
     return SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags & 1))
 
 
