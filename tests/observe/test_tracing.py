@@ -81,7 +81,9 @@ def test_a_message_is_one_trace_from_the_callers_span_to_its_delivery(tmp_path: 
     assert failed.parent == ""
     assert failed.attributes["error.type"] == "ForbiddenException"
     assert not failed.failed, "a caller's fault is none of the server's"
-    service = {each.key: each.value.string_value for each in collector.requests[0].resource_spans[0].resource.attributes}
+    service = {
+        each.key: each.value.string_value for each in collector.requests[0].resource_spans[0].resource.attributes
+    }
     assert service["service.name"] == "campana"
     sent = b"".join(collector.raw)
     assert not [each for each in SECRETS if each.encode() in sent]
@@ -145,7 +147,7 @@ def test_a_processor_that_fails_is_a_failed_span(tmp_path: Path, collector: Coll
     assert only([span for span in spans if span.name == "end of flow"]).attributes["campana.verdict"] == "FAILED"
 
 
-HANDLER = '''
+HANDLER = """
 import boto3
 
 def handler(event, context):
@@ -153,7 +155,7 @@ def handler(event, context):
     boto3.client("chime-sdk-messaging").channel_flow_callback(
         CallbackId=event["CallbackId"], ChannelArn=message["ChannelArn"],
         ChannelMessage={"MessageId": message["MessageId"]})
-'''
+"""
 
 
 @pytest.mark.parametrize("own_client", [True, False], ids=["own client", "awslambdaric"])
@@ -177,6 +179,27 @@ def test_a_local_functions_callback_is_in_the_trace_by_the_sdks_own_header(
     invocation = only([span for span in of_trace(collector, TRACE) if span.name == "invoke processor"])
     callback = only(collector.named("ChannelFlowCallback"))
     assert (callback.trace, callback.parent) == (TRACE, invocation.id)
+
+
+def test_lambda_is_told_the_trace_in_its_own_header(
+    tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = Processor()
+    service.status = 202
+    monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", service.arn.removesuffix("/processor"))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    given = {"tracing.endpoint": collector.endpoint, "processors": [f"{LAMBDA}=lambda:"]}
+    with running(tmp_path, **given) as server:
+        app = App(server)
+        ann = app.user("ann")
+        channel = ann.makes_channel(flow=app.flow(f"{LAMBDA}far"))
+        sends_within(ann, channel, "a secret", traceparent=f"00-{TRACE}-{PARENT}-01")
+        service.takes()
+    service.close()
+
+    invocation = only(collector.named("invoke processor"))
+    assert service.heard[0]["x-amzn-trace-id"] == tracing.for_aws(f"00-{TRACE}-{invocation.id}-01")
 
 
 def test_every_line_about_a_call_has_its_request_and_trace(tmp_path: Path, collector: Collector) -> None:
