@@ -139,7 +139,8 @@ class Count(Row, frozen=True):
 def counted(tx: Tx, app: str) -> list[Count]:
     return tx.all(
         Count,
-        "SELECT owner, what, count AS number FROM counts WHERE substr(owner, 1, :length) = :app AND count <> 0",
+        "SELECT owner, what, count AS number FROM counts"
+        " WHERE substr(owner, 1, CAST(:length AS INTEGER)) = :app AND count <> 0",
         app=app,
         length=len(app),
     )
@@ -155,13 +156,13 @@ THERE_ARE = """
     UNION ALL SELECT app_instance_arn, 'channel flows', COUNT(*) FROM channel_flows
         WHERE app_instance_arn = :app GROUP BY 1
     UNION ALL SELECT channel_arn, 'memberships', COUNT(*) FROM memberships
-        WHERE substr(channel_arn, 1, :length) = :app AND sub_channel_id = '' GROUP BY 1
+        WHERE substr(channel_arn, 1, CAST(:length AS INTEGER)) = :app AND sub_channel_id = '' GROUP BY 1
     UNION ALL SELECT channel_arn, 'moderators', COUNT(*) FROM moderators
-        WHERE substr(channel_arn, 1, :length) = :app GROUP BY 1
+        WHERE substr(channel_arn, 1, CAST(:length AS INTEGER)) = :app GROUP BY 1
     UNION ALL SELECT member_arn, 'memberships of a user', COUNT(*) FROM memberships
-        WHERE substr(member_arn, 1, :length) = :app GROUP BY 1
+        WHERE substr(member_arn, 1, CAST(:length AS INTEGER)) = :app GROUP BY 1
     UNION ALL SELECT user_arn, 'endpoints', COUNT(*) FROM endpoints
-        WHERE substr(user_arn, 1, :length) = :app GROUP BY 1
+        WHERE substr(user_arn, 1, CAST(:length AS INTEGER)) = :app GROUP BY 1
 """
 
 
@@ -174,7 +175,7 @@ def sub_channels(tx: Tx, app: str) -> tuple[list[Count], list[Count]]:
     said = tx.all(
         Count,
         "SELECT channel_arn AS owner, id AS what, membership_count AS number FROM sub_channels"
-        " WHERE substr(channel_arn, 1, :length) = :app",
+        " WHERE substr(channel_arn, 1, CAST(:length AS INTEGER)) = :app",
         app=app,
         length=len(app),
     )
@@ -184,7 +185,7 @@ def sub_channels(tx: Tx, app: str) -> tuple[list[Count], list[Count]]:
         SELECT s.channel_arn AS owner, s.id AS what, COUNT(m.member_arn) AS number FROM sub_channels s
         LEFT JOIN memberships m ON m.channel_arn = s.channel_arn AND m.sub_channel_id = s.id AND NOT EXISTS (
             SELECT 1 FROM moderators o WHERE o.channel_arn = m.channel_arn AND o.moderator_arn = m.member_arn)
-        WHERE substr(s.channel_arn, 1, :length) = :app GROUP BY 1, 2
+        WHERE substr(s.channel_arn, 1, CAST(:length AS INTEGER)) = :app GROUP BY 1, 2
         """,
         app=app,
         length=len(app),

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.sqlite
 FAMILIES = [
     import_module(f"campana.store.{module.name}")
     for module in pkgutil.iter_modules(store.__path__)
-    if module.name not in ("database", "sqlite")
+    if module.name not in ("database", "engines", "postgres", "sqlite")
 ]
 FUNCTIONS: dict[str, Callable[..., object]] = {
     f"{family.__name__.rpartition('.')[2]}.{name}": function
