@@ -338,8 +338,8 @@ def metrics() -> str:
         "# Metrics",
         "",
         GENERATED,
-        "At `/metrics`, if [asked for](../how-to/observe.md#metrics), in Prometheus' text format. A histogram has samples"
-        " ending in `_bucket` (with the label `le`), `_sum` and `_count`.",
+        "At `/metrics`, if [asked for](../how-to/observe.md#metrics), in Prometheus' text format. A histogram has"
+        " samples ending in `_bucket` (with the label `le`), `_sum` and `_count`.",
         "",
         "| metric | kind | labels | what it is |",
         "|---|---|---|---|",
@@ -350,8 +350,8 @@ def metrics() -> str:
     lines += [
         "",
         "Prometheus' library adds those of the process (`process_cpu_seconds_total`, `process_resident_memory_bytes`,"
-        " `process_virtual_memory_bytes`, `process_open_fds`, `process_max_fds`, `process_start_time_seconds`; on Linux)"
-        " and of Python's garbage collector (`python_gc_…`).",
+        " `process_virtual_memory_bytes`, `process_open_fds`, `process_max_fds`, `process_start_time_seconds`; on"
+        " Linux) and of Python's garbage collector (`python_gc_…`).",
     ]
     return "\n".join(lines) + "\n"
 
