@@ -27,7 +27,7 @@ SERVER, PRODUCER, CONSUMER = 2, 4, 5  # OTLP's numbers
 def collector() -> Iterator[Collector]:
     collector = Collector()
     yield collector
-    collector.close()
+    collector.close()  # a second time does no harm
 
 
 def sends_within(user: User, channel: str, content: str, **headers: str) -> str:
@@ -181,6 +181,41 @@ def test_a_local_functions_callback_is_in_the_trace_by_the_sdks_own_header(
     assert (callback.trace, callback.parent) == (TRACE, invocation.id)
 
 
+IN_PROCESS = """
+from opentelemetry import trace
+
+seen = []
+
+def passes(event):
+    seen.append(trace.get_current_span().get_span_context())
+    return {"ChannelMessage": {}}
+
+async def awaits(event):
+    return passes(event)
+"""
+
+
+@pytest.mark.parametrize("function", ["passes", "awaits"])
+def test_a_function_in_the_process_runs_inside_the_span(
+    tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch, function: str
+) -> None:
+    (tmp_path / f"inside_{function}.py").write_text(IN_PROCESS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    arn = f"{LAMBDA}inside"
+    given = {"tracing.endpoint": collector.endpoint, "processors": [f"{arn}=python:inside_{function}:{function}"]}
+    with running(tmp_path, **given) as server:
+        app = App(server)
+        ann = app.user("ann")
+        channel = ann.makes_channel(flow=app.flow(arn))
+        with ann.connects() as heard:
+            ann.sends(channel, "a secret")
+            heard.until("CREATE_CHANNEL_MESSAGE")
+
+    invocation = only(collector.named("invoke processor"))
+    seen = only(sys.modules[f"inside_{function}"].seen)
+    assert (f"{seen.trace_id:032x}", f"{seen.span_id:016x}") == invocation.place
+
+
 def test_lambda_is_told_the_trace_in_its_own_header(
     tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,6 +281,38 @@ def test_every_line_about_a_call_has_its_request_and_trace(tmp_path: Path, colle
     assert audited["error"] == "ForbiddenException"
     assert "a secret" not in stream.getvalue()
     assert "Lobby" not in stream.getvalue()
+
+
+def test_what_is_not_sampled_is_not_sent_and_does_no_harm(tmp_path: Path, collector: Collector) -> None:
+    processor = Processor()
+    with running(tmp_path, **{"tracing.endpoint": collector.endpoint, "tracing.sample_ratio": 0.0}) as server:
+        app = App(server)
+        ann = app.user("ann")
+        channel = ann.makes_channel(flow=app.flow(processor.arn))
+        heard = ann.connects()
+        ann.sends(channel, "unseen")
+        calls_back(app, processor.takes())
+        heard.until("CREATE_CHANNEL_MESSAGE")
+        sends_within(ann, channel, "seen", traceparent=f"00-{TRACE}-{PARENT}-01")
+        calls_back(app, processor.takes())
+        heard.until("CREATE_CHANNEL_MESSAGE", Content="seen")
+        heard.close()
+    processor.close()
+
+    assert {span.trace for span in collector.spans} == {TRACE}, "what its caller wants to see is sent all the same"
+    assert processor.heard[0]["traceparent"].endswith("-00")
+    assert processor.heard[1]["traceparent"].endswith("-01")
+
+
+def test_a_collector_that_is_away_is_nobodys_trouble(tmp_path: Path, collector: Collector) -> None:
+    collector.close()
+    with running(tmp_path, **{"tracing.endpoint": collector.endpoint}) as server:
+        app = App(server)
+        [ann] = app.users("ann")
+        channel = ann.makes_channel()
+        with ann.connects() as heard:
+            ann.sends(channel, "hello")
+            heard.until("CREATE_CHANNEL_MESSAGE")
 
 
 def test_without_an_endpoint_opentelemetry_is_not_even_imported() -> None:

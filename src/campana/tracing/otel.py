@@ -1,5 +1,6 @@
 """Spans of OpenTelemetry, sent to a collector over HTTP (OTLP). Needs `campana[otel]`."""
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
@@ -16,7 +17,8 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 from campana.tracing import TRACEPARENT, Attribute, Kind, Span, under_way
 
 _KINDS: Final[Mapping[Kind, SpanKind]] = {kind: SpanKind[kind.name] for kind in Kind}
-CLOSE_TIMEOUT_MS: Final = 5_000
+CLOSE_TIMEOUT_S: Final = 2.0
+"""How long the end of the server may be held up by a collector that is away."""
 LINKS_MAX: Final = 32
 
 
@@ -61,7 +63,8 @@ class OtelTracing:
             sampler=ParentBased(TraceIdRatioBased(sample_ratio)),
             shutdown_on_exit=False,
         )
-        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+        self._exporter = OTLPSpanExporter(endpoint=endpoint)
+        self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer("campana", version)
 
     @contextmanager
@@ -96,8 +99,10 @@ class OtelTracing:
             span.end()
 
     def close(self) -> None:
-        self._provider.force_flush(CLOSE_TIMEOUT_MS)
+        patience = threading.Timer(CLOSE_TIMEOUT_S, self._exporter.shutdown)  # which ends its retrying
+        patience.start()
         self._provider.shutdown()
+        patience.cancel()
 
 
 def _context_of(traceparent: str) -> SpanContext | None:
