@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 export CONFORMANCE_REPORT ?= docs/reference/conformance.json
 
-.PHONY: check test test-postgres conformance fast lint types imports docs api golden serve bench bench-scale js node-ric clean
+.PHONY: check test test-postgres test-deploy conformance fast lint types imports docs api golden serve bench bench-scale js node-ric clean
 
 check: lint types imports fast  ## what to run before a commit
 
@@ -31,6 +31,9 @@ test: $(BIN)/ruff
 
 test-postgres: $(BIN)/ruff  ## all tests on PostgreSQL, of URL=postgresql://… or a private server, and those of several nodes
 	$(BIN)/python -m pytest --postgres=$(URL)
+
+test-deploy: $(BIN)/ruff  ## what is in deploy/: rendered, linted, read by its own programs
+	$(BIN)/python -m pytest -q deploy
 
 conformance: $(BIN)/ruff  ## the API as its clients see it; the outcome goes into docs/reference/operations.md
 	$(BIN)/python -m pytest -q --confcutdir tests/conformance tests/conformance --conformance-report $(CONFORMANCE_REPORT); \

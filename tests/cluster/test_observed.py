@@ -1,13 +1,16 @@
-"""Two nodes, seen from outside: a trace that goes on at the other node, numbers that say which node did what."""
+"""Nodes, seen from outside: a trace that goes on at the other node, numbers that say which node did what."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.brokers import nats
+from campana.delivery.notifier.nats import NatsNotifier
+from campana.metrics import Metrics, NotifierState
+from tests.brokers import Nats, nats
 from tests.cluster.nodes import connects, nodes, through, user
-from tests.harness import App, Processor, calls_back
+from tests.harness import PATIENCE_S, App, Processor, calls_back
 from tests.observe.collector import Collector
 from tests.observe.scrape import Scrape
 
@@ -48,6 +51,48 @@ def test_a_message_keeps_its_trace_from_one_node_to_the_other(tmp_path: Path) ->
     # Bob's node: with the news of it, not from the database.
     assert numbers[1].value("campana_journal_lag_seconds_count") >= 1
     assert numbers[1].value("campana_journal_entries_total", source="notified") >= 1
+
+
+class Told(NotifierState):
+    """Also tells the test."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        super().__init__(metrics.notifier._up, metrics.notifier._connects)
+        self.changed: asyncio.Queue[bool] = asyncio.Queue()
+
+    def connected(self) -> None:
+        super().connected()
+        self.changed.put_nowait(True)
+
+    def disconnected(self) -> None:
+        super().disconnected()
+        self.changed.put_nowait(False)
+
+
+def test_a_notifier_that_lost_its_connection_says_so_until_it_is_back() -> None:
+    metrics = Metrics()
+
+    def shown() -> tuple[float, float]:
+        value = metrics.registry.get_sample_value
+        return value("campana_notifier_up") or 0, value("campana_notifier_connects_total") or 0
+
+    async def story(broker: Nats) -> None:
+        told = Told(metrics)
+        running = asyncio.create_task(NatsNotifier([broker.url], cluster="observed", state=told).run())
+        async with asyncio.timeout(PATIENCE_S):
+            assert await told.changed.get()
+            assert shown() == (1, 1)
+            broker.kill()
+            assert not await told.changed.get()
+            assert shown() == (0, 1)
+            await asyncio.to_thread(broker.start)
+            assert await told.changed.get()
+            assert shown() == (1, 2)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    with nats() as broker:
+        asyncio.run(story(broker))
 
 
 def _add_trace(request: Any, **_: Any) -> None:

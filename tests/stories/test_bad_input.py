@@ -618,11 +618,17 @@ def _read_everything(world: World) -> None:
     for privacy in ("PUBLIC", "PRIVATE"):
         for summary in whole(ann.list_channels, "Channels", **within, Privacy=privacy):
             channel = {"ChannelArn": summary["ChannelArn"]}
-            ann.describe_channel(**channel)
-            whole(ann.list_channel_messages, "ChannelMessages", **channel)
-            whole(ann.list_channel_memberships, "ChannelMemberships", **channel)
+            described = ann.describe_channel(**channel)["Channel"]
+            whole(ann.list_channel_moderators, "ChannelModerators", **channel)
+            whole(ann.list_channel_bans, "ChannelBans", **channel)
+            if "ElasticChannelConfiguration" in described:
+                whole(ann.list_sub_channels, "SubChannels", **channel)
+            else:
+                whole(ann.list_channel_messages, "ChannelMessages", **channel)
+                whole(ann.list_channel_memberships, "ChannelMemberships", **channel)
     whole(identity.list_app_instance_users, "AppInstanceUsers", **within)
     whole(identity.list_app_instance_admins, "AppInstanceAdmins", **within)
+    whole(identity.list_app_instance_bots, "AppInstanceBots", **within)
     whole(world.app.messaging.list_channel_flows, "ChannelFlows", **within)
 
 
