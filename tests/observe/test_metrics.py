@@ -59,6 +59,14 @@ def test_calls_are_counted_by_operation_and_status(server: RunningServer, app: A
     assert more("ThrottleCount_total", operation="SendChannelMessage") == 0
 
 
+def test_calls_of_sts_are_counted_too(server: RunningServer) -> None:
+    server.client("sts").get_caller_identity()
+
+    seen = Scrape(server.url)
+    assert seen.value("campana_requests_total", operation="GetCallerIdentity", status="200") == 1
+    assert seen.value("campana_request_seconds_count", operation="GetCallerIdentity") == 1
+
+
 def test_what_clients_make_up_becomes_no_label(server: RunningServer) -> None:
     host = urlsplit(server.url).netloc
     for path in ("/no/such/route", "/another", "/?Action=Whatever"):
