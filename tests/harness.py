@@ -348,6 +348,8 @@ class Processor:
         self.events: queue.Queue[dict[str, Any]] = queue.Queue()
         self.status = 200
         self.headers: dict[str, str] = {}
+        self.heard: list[dict[str, str]] = []
+        """The headers of each event, names in lower case."""
         self.answers = threading.Event()
         self.answers.set()
         processor = self
@@ -355,6 +357,7 @@ class Processor:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
+                processor.heard.append({name.lower(): value for name, value in self.headers.items()})
                 processor.events.put(json.loads(body))
                 processor.answers.wait()
                 with suppress(ConnectionError):  # the server gave up waiting

@@ -2,7 +2,7 @@
 
 operations.md and authorisation.md come from the registry, the former also from conformance.json, where the last
 conformance run is kept; configuration.md from the settings tree, cli.md from the argument parsers, events.md from the
-catalogue of events, quotas.md from the table of quotas and rates.
+catalogue of events, quotas.md from the table of quotas and rates, metrics.md from the metrics of a server.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from campana.api.base import Route, wire_names
 from campana.api.routes import ROUTES
 from campana.auth.roles import Fact
 from campana.cli import config, main
+from campana.metrics import Metrics
 from campana.operations.registry import OPERATIONS, Inside, Operation
 from campana.server.authorisation import FURTHER_ACTIONS
 from campana.settings import LISTS, SECTIONS
@@ -343,6 +344,29 @@ def _adjustable(adjustable: bool) -> str:
     return "on request" if adjustable else "fixed"
 
 
+def metrics() -> str:
+    lines = [
+        "# Metrics",
+        "",
+        GENERATED,
+        "At `/metrics`, if [asked for](../how-to/observe.md#metrics), in Prometheus' text format. A histogram has"
+        " samples ending in `_bucket` (with the label `le`), `_sum` and `_count`.",
+        "",
+        "| metric | kind | labels | what it is |",
+        "|---|---|---|---|",
+    ]
+    for each in Metrics().described:
+        labels = ", ".join(each.labels) or "–"
+        lines.append(f"| `{each.name}` | {each.kind} | {labels} | {each.text} |")
+    lines += [
+        "",
+        "Prometheus' library adds those of the process (`process_cpu_seconds_total`, `process_resident_memory_bytes`,"
+        " `process_virtual_memory_bytes`, `process_open_fds`, `process_max_fds`, `process_start_time_seconds`; on"
+        " Linux) and of Python's garbage collector (`python_gc_…`).",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 PAGES = {
     "operations.md": operations,
     "authorisation.md": authorisation,
@@ -350,6 +374,7 @@ PAGES = {
     "configuration.md": configuration,
     "cli.md": cli,
     "quotas.md": quotas,
+    "metrics.md": metrics,
 }
 
 

@@ -27,6 +27,9 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
+stopwatch = time.perf_counter
+"""Seconds from some beginning, for measuring how long something took; nothing is decided by it."""
+
 _VERSION_4 = 0x4 << 76 | 0x2 << 62  # RFC 9562 §5.4: version and variant, between 122 random bits
 _RANDOM_OF_UUID = ~(0xF << 76 | 0x3 << 62)
 

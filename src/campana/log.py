@@ -7,6 +7,7 @@ or secrets of users: only plain values are written, so a request or a row cannot
 import json
 import logging
 import sys
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
@@ -24,6 +25,12 @@ HIDDEN_NAMES = frozenset(
 )
 
 _log = logging.getLogger("campana")
+_about: ContextVar[dict[str, object]] = ContextVar("campana.log", default={})  # noqa: B039 - never changed, only replaced
+
+
+def about(**values: object) -> None:
+    """From here on each line of this task, and of what it starts, has these values: a request's id, its trace."""
+    _about.set(values)
 
 
 def debug(event: str, /, **values: object) -> None:
@@ -61,7 +68,7 @@ def configure(format: LogFormat, level: LogLevel, stream: TextIO | None = None) 
 
 
 def _write(level: int, event: str, values: dict[str, object], *, traceback: bool = False) -> None:
-    _log.log(level, "%s", event, extra={"campana_values": values}, exc_info=traceback)
+    _log.log(level, "%s", event, extra={"campana_values": _about.get() | values}, exc_info=traceback)
 
 
 def _plain(name: str, value: object) -> str | int | float | bool | None:

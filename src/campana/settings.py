@@ -407,6 +407,30 @@ class Log:
     """One of "text" (key=value), "json"."""
     level: LogLevel = LogLevel.INFO
     """The least important lines that are written, one of "debug", "info", "warning", "error"."""
+    calls: bool = False
+    """Write a line for every call, `call.answered`, with who called what and how it ended; level "info"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Numbers for Prometheus, at /metrics: anybody who reaches it can read them."""
+
+    enabled: bool = False
+    """Show them where the API is, at server.host and server.port; for networks that only friends are in."""
+    listen: Authority | None = field(default=None, metadata={"example": "127.0.0.1:9464"})
+    """Show them at a host:port of their own, with /healthz and /readyz, without TLS. Not set: nowhere else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tracing:
+    """Traces for OpenTelemetry; needs campana[otel]."""
+
+    endpoint: HttpEndpoint | None = field(
+        default=None, metadata={"example": "http://collector.example.com:4318/v1/traces"}
+    )
+    """The URL of a collector that takes OTLP over HTTP. Not set: there are no traces."""
+    sample_ratio: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    """Which part of the traces that begin here is kept; for others it is said by who began them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -424,6 +448,8 @@ class Settings:
     quotas: Any = QUOTAS
     rates: Any = RATES
     log: Log = Log()
+    metrics: Metrics = Metrics()
+    tracing: Tracing = Tracing()
     processors: tuple[Processor, ...] = ()
     roles: tuple[Role, ...] = ()
     oidc: tuple[Oidc, ...] = ()
@@ -734,6 +760,12 @@ def _document(text: str, folder: Path) -> Document:
     return Document(text)
 
 
+def _collector(text: str, folder: Path) -> HttpEndpoint:
+    if not _URL.match(text):
+        raise ValueError("Expected https://host/path or http://host/path.")
+    return HttpEndpoint(_endpoint(text))
+
+
 def _jwks_source(text: str, folder: Path) -> JwksSource:
     return HttpEndpoint(_endpoint(text)) if _URL.match(text) else _path(text, folder)
 
@@ -748,6 +780,7 @@ _PARSERS: Mapping[Any, Callable[[str, Path], Any]] = {
     Document: _document,
     Document | None: _document,
     JwksSource: _jwks_source,
+    HttpEndpoint | None: _collector,
 }
 
 
@@ -757,6 +790,13 @@ def loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
+
+
+def _port_of(authority: str) -> int | None:
+    try:
+        return urlsplit(f"//{authority}").port
+    except ValueError:  # above 65535
+        return None
 
 
 def _contradictions(settings: Settings) -> list[Problem]:
@@ -775,6 +815,8 @@ def _contradictions(settings: Settings) -> list[Problem]:
         problems.append(
             Problem("notifier.url", source, "This needs a PostgreSQL database: a SQLite file has one node alone.")
         )
+    if settings.metrics.listen is not None and _port_of(settings.metrics.listen) is None:
+        problems.append(Problem("metrics.listen", source, "It needs a port, as in 127.0.0.1:9464."))
     names = [entry.issuer.partition("://")[2].rstrip("/") for entry in settings.oidc]
     for number, name in enumerate(names):
         if name in names[:number]:

@@ -9,6 +9,7 @@ from typing import Final
 
 from campana import arn, events, limits, log
 from campana.clock import Clock
+from campana.metrics import Metrics
 from campana.operations import elastic_members, retention, users
 from campana.operations.channels import delete as delete_channel
 from campana.operations.expiration import expiry
@@ -48,7 +49,8 @@ FORBIDDEN: Final = 4003  # WebSocket close code (spec/realtime.md §3)
 class Sweeper:
     """Runs the steps one after the other, for ever."""
 
-    def __init__(self, db: Database, units: Units, clock: Clock) -> None:
+    def __init__(self, db: Database, units: Units, clock: Clock, metrics: Metrics | None = None) -> None:
+        self._metrics = metrics or Metrics()
         self._db = db
         self._units = units
         self._clock = clock
@@ -64,8 +66,11 @@ class Sweeper:
                 if step in FOR_GOOD and self._clock_is_doubtful():
                     continue
                 try:
-                    worked += await self._db.write(_alone, self._units, step)
+                    if rows := await self._db.write(_alone, self._units, step):
+                        worked += rows
+                        self._metrics.sweeper_rows.labels(step.__name__).inc(rows)
                 except Exception:  # a full disk passes; without this loop nothing would ever be cleaned up
+                    self._metrics.sweeper_failures.labels(step.__name__).inc()
                     log.exception("sweeper.failed", step=step.__name__)
             await self._clock.sleep(PAUSE_IN_WORK_S if worked else PAUSE_S)
 

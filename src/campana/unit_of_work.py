@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Concatenate
 
-from campana import arn, page_token
+import msgspec
+
+from campana import arn, page_token, tracing
 from campana.api.base import Shape
 from campana.api.messaging import Identity
 from campana.auth.caller import Caller
@@ -41,12 +43,15 @@ class UnitOfWork:
         self.now = now
         self.ids = ids
         self.settings = settings
+        self.trace = ""
+        """The traceparent that journal entries are to carry; '': that of the span under way."""
         self._entries: list[topics.Entry] = []
         self._names: dict[str, str | None] = {}
 
     def journal(self, entry: topics.Entry) -> None:
         """Append `entry` to its topic when the work is done."""
-        self._entries.append(entry)
+        trace = self.trace or tracing.current().traceparent
+        self._entries.append(msgspec.structs.replace(entry, trace=trace) if trace else entry)
 
     def finish(self) -> None:
         """Write the journal entries, in topic order. The last thing before the commit."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -136,6 +137,21 @@ def test_a_function_gets_the_event_and_its_answer_comes_back(own_clients, monkey
     assert ENVIRONMENT.items() | {("TABLE", "words")} <= told["environment"].items()
     assert "of the server" not in told["environment"].values()
     assert told["environment"]["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] == "512"
+
+
+TRACED = """
+import os
+
+def handler(event, context):
+    return os.environ["_X_AMZN_TRACE_ID"]
+"""
+TRACED_NODE = "export const handler = async () => process.env._X_AMZN_TRACE_ID;"
+
+
+def test_a_function_is_told_its_trace(own_clients, tmp_path):
+    (tmp_path / "traced.py").write_text(TRACED)
+    told = outcome_of(of("handler", tmp_path / "traced.py"), own_clients=own_clients)
+    assert re.fullmatch("Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=0", told)
 
 
 def test_the_runtime_works_on_uvloop():
@@ -453,6 +469,12 @@ def test_a_javascript_function_gets_the_event_and_its_answer_comes_back(own_node
             )
 
     asyncio.run(story())
+
+
+def test_a_javascript_function_is_told_its_trace(own_node_client, tmp_path):
+    (tmp_path / "traced.mjs").write_text(TRACED_NODE)
+    told = outcome_of(of("handler", tmp_path / "traced.mjs"), own_clients=own_node_client)
+    assert told.startswith("Root=1-")
 
 
 def test_older_modules_work(own_node_client):

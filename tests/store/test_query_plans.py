@@ -48,6 +48,9 @@ MAY_SCAN_OR_SORT = {
     ("memberships.of_user_in", "USE TEMP B-TREE FOR ORDER BY"): "the same",
     ("keys.listed", "SCAN access_keys USING INDEX access_keys_in_order"): "for an operator who wants to see them all",
     ("keys.listed_roles", "SCAN roles USING INDEX roles_in_order"): "the same",
+    ("executions.backlog", "SCAN executions USING INDEX executions_due"): "in the order of the index, up to the limit",
+    ("executions.backlog", "SCAN waiting"): "the few rows of that",
+    ("executions.backlog", "USE TEMP B-TREE FOR GROUP BY"): "the same",
     ("search.with_visible_members", "SCAN seen"): "up to the limit of the few rows counted",
 }
 

@@ -158,6 +158,8 @@ LOOK_UPS: dict[str, tuple[Fill, Look]] = {
     "the next due execution": (LATER, lambda tx, far: executions.next_due(tx, int(far[0] or 0))),
     "completed executions whose time is over": (COMPLETED, lambda tx, _: executions.forget_completed(tx, 3, PAGE)),
     "leases among completed executions": (COMPLETED, lambda tx, _: executions.shorten_leases(tx, "INVOKING", 0)),
+    "the backlog among completed executions": (COMPLETED, lambda tx, _: executions.backlog(tx, PAGE)),
+    "the backlog, up to the limit": (LATER, lambda tx, _: executions.backlog(tx, PAGE)),
     "the oldest deletion": (rows("deletions", arn=NAME, requested_at="i"), lambda tx, _: deletions.some(tx, 1)),
     "one of a member's many memberships": (CHANNELS_OF_ONE, lambda tx, _: memberships.of_member(tx, "000007", "x")),
     "one of many members": (MEMBERS, lambda tx, _: memberships.of_member(tx, "x", "000007")),

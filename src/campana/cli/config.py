@@ -128,7 +128,7 @@ def _assignment(part: "Field[Any]", value: object) -> str:
 def _plain(value: object) -> Any:
     """Sections as dictionaries, the rest as TOML and JSON have it."""
     match value:
-        case None | bool() | int():
+        case None | bool() | int() | float():
             return value
         case tuple():
             return [_plain(item) for item in value]

@@ -14,9 +14,12 @@ from campana import log
 from campana.clock import Clock
 from campana.delivery.hub import CatchUp, Follower, Hub
 from campana.delivery.notifier import Notification, Notifier
+from campana.metrics import Metrics
+from campana.metrics.families import Tally
 from campana.store import topics
 from campana.store.database import Database, Tx
 from campana.store.topics import Entry
+from campana.tracing import Kind, NoTracing, Tracing
 
 POLL_SECONDS = 5.0
 RETRY_SECONDS = 1.0  # after a database error
@@ -46,6 +49,8 @@ class JournalReader:
         *,
         poll_s: float = POLL_SECONDS,
         journal: Journal = topics,
+        metrics: Metrics | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         """`text_frame` turns text into a WebSocket frame, done once for all who hear it; `poll_s` is in seconds."""
         self._db = db
@@ -54,6 +59,8 @@ class JournalReader:
         self._text_frame = text_frame
         self._poll_s = poll_s
         self._journal = journal
+        self._metrics = metrics or Metrics()
+        self._tracing = tracing or NoTracing()
         self._wake = asyncio.Event()
         self._reading = asyncio.Lock()
         notifier.subscribe(self.take)
@@ -79,7 +86,7 @@ class JournalReader:
         for name in names:
             entries = notification[name]
             if entries:
-                self._deliver(entries)
+                self._deliver(entries, self._metrics.entries_notified)
             else:
                 self._hub.suspect((name,))
         self._end_closed()
@@ -145,7 +152,7 @@ class JournalReader:
         if entries is None:
             return
         if _contiguous(after, entries):
-            self._deliver(entries)
+            self._deliver(entries, self._metrics.entries_read)
             if len(entries) >= ENTRIES_PER_TOPIC:
                 self._hub.suspect((name,))
         elif self._hub.cursor(name) == after:
@@ -158,23 +165,48 @@ class JournalReader:
         for entry in self._hub.take_missed(catch_up, entries):
             if entry.frame:
                 catch_up.follower.write(self._text_frame(entry.frame), 1)
+                self._metrics.frames_sent.add()
+        self._metrics.entries_caught_up.add(len(entries))
 
     # Telling sessions
 
-    def _deliver(self, entries: Iterable[Entry]) -> None:
+    def _deliver(self, entries: Sequence[Entry], counter: Tally) -> None:
         """Entries of one topic. Those in a row with the same listeners are written together: a system call for each
         frame and socket is what a fan-out costs most."""
         hearing: Sequence[Follower] = ()
         frames: list[bytes] = []
+        newest = 0
         for entry in entries:
             now_hearing = self._hub.take(entry)
             if not now_hearing or not entry.frame:
                 continue
             if now_hearing != hearing:
-                _write(hearing, frames)
+                self._write(hearing, frames)
                 hearing, frames = now_hearing, []
             frames.append(self._text_frame(entry.frame))
-        _write(hearing, frames)
+            newest = entry.at
+            if entry.trace:
+                self._trace(entry, len(now_hearing))
+        self._write(hearing, frames)
+        counter.add(len(entries))
+        if newest:
+            self._metrics.journal_lag.observe((self._clock.now() - newest) / 1000)
+
+    def _write(self, hearing: Sequence[Follower], frames: list[bytes]) -> None:
+        if not frames:
+            return
+        joined = b"".join(frames)
+        for follower in hearing:
+            follower.write(joined, len(frames))
+        self._metrics.frames_sent.add(len(hearing) * len(frames))
+        for _ in frames:
+            self._metrics.fanout.observe(len(hearing))
+
+    def _trace(self, entry: Entry, recipients: int) -> None:
+        """That it was handed to its sessions, under what it came of and, as messaging has it, linked with it."""
+        with self._tracing.span("deliver", Kind.CONSUMER, parent=entry.trace, links=(entry.trace,)) as span:
+            span.set("campana.recipients", recipients)
+            span.set("campana.lag_ms", self._clock.now() - entry.at)
 
     def _end_closed(self) -> None:
         for follower, code in self._hub.to_close():
@@ -189,12 +221,6 @@ class JournalReader:
     def _wake_if_needed(self) -> None:
         if self._hub.waits():
             self._wake.set()
-
-
-def _write(hearing: Sequence[Follower], frames: list[bytes]) -> None:
-    joined = b"".join(frames)
-    for follower in hearing:
-        follower.write(joined, len(frames))
 
 
 def _read(tx: Tx, journal: Journal, wanted: Sequence[tuple[str, int]]) -> list[list[Entry] | None]:

@@ -14,6 +14,7 @@ from campana.clock import Clock
 from campana.delivery.hub import Follower
 from campana.delivery.journal_reader import JournalReader
 from campana.frames import SESSION_ESTABLISHED
+from campana.metrics import Metrics
 from campana.operations.channel_details import Order
 from campana.store import identities, topics
 from campana.store.database import Database, Tx
@@ -121,6 +122,7 @@ class Sessions(Generic[Request]):
         prefetch: Callable[[Session, Order], Awaitable[None]] | None = None,
         connections_per_user: int = CONNECTIONS_PER_USER,
         follows: Follows | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         """`judge` decides on a request (signature, policies, user); `prefetch` writes what those ask for who
         want more than SESSION_ESTABLISHED.
@@ -138,6 +140,8 @@ class Sessions(Generic[Request]):
         self._established = text_frame(SESSION_ESTABLISHED)
         self._sockets: dict[Socket, Session | None] = {}  # None: not judged yet
         self._users: dict[str, list[Session]] = {}
+        self._metrics = metrics or Metrics()
+        self._metrics.sessions.reads(lambda: len(self._sockets))
 
     def __len__(self) -> int:
         """Sockets that are open, established or not."""
@@ -168,6 +172,7 @@ class Sessions(Generic[Request]):
                 return None
             session.write(self._established, 1)
             self._reader.open(session, [(topic, head + 1) for topic, head in follows])
+            self._metrics.sessions_opened.inc()
             log.info("session.established", topics=len(follows))
             if self._prefetch is not None and verdict.prefetch is not None:
                 await self._prefetch(session, verdict.prefetch)

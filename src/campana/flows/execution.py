@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from campana import events, log
+from campana import events, log, tracing
 from campana.api.messaging import ChannelMessageCallback, Processor
 from campana.errors import BadRequest, Conflict, Forbidden
 from campana.flows import machine, payload
@@ -39,6 +39,8 @@ class Invocation:
     resource_arn: str
     message_id: str
     event: bytes
+    trace: str
+    """The traceparent of the call that proposed what is invoked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,23 @@ class Due:
     """Notice: somebody must look at an execution at this time (milliseconds)."""
 
     at: int
+
+
+@dataclass(frozen=True, slots=True)
+class CalledBack:
+    """Notice: a callback counted."""
+
+    deny: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Notice: an execution has its verdict, this long after it began; `by` is the traceparent of what decided."""
+
+    verdict: str
+    waited_ms: int
+    trace: str
+    by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +106,7 @@ def start(unit: UnitOfWork, operation: str, message: Message, proposed: Revision
         draft=text,
         created_at=unit.now,
         version=1,
+        trace=tracing.current().traceparent,
     )
     state, effects = machine.transition(state, machine.TimerFired(), plan, unit.now, unit.ids.token)
     execution = _with_state(fresh, state)
@@ -123,6 +143,8 @@ def callback(
         if message is not None and answer.sub_channel_id != message.sub_channel_id:
             raise BadRequest("A processor can't move a message to another sub-channel.")
     event = machine.CallbackReceived(callback_id, deny=deny, edited=_edits(answer))
+    tracing.current().link(execution.trace)
+    unit.tx.announce(CalledBack(deny))
     try:
         if not _advance(unit, execution, event, answer):
             raise Forbidden
@@ -208,6 +230,7 @@ def _advance(
         executions.delete(unit.tx, execution)  # silently (spec/channel-flows.md §6)
         return False
     before = _state(execution)
+    by = tracing.current().traceparent
     state, effects = machine.transition(before, event, plan, unit.now, unit.ids.token)
     if state == before and not effects:
         return True
@@ -227,6 +250,8 @@ def _advance(
     else:
         executions.save(unit.tx, changed)
         unit.tx.announce(Due(state.due_at))
+    if _is_pending(execution) and (verdict := _verdict(state)) is not None:
+        unit.tx.announce(Ended(verdict, unit.now - execution.created_at, execution.trace, by))
     if message is not None:
         _carry_out(unit, changed, message, plan, effects)
     return True
@@ -235,6 +260,7 @@ def _advance(
 def _carry_out(
     unit: UnitOfWork, execution: Execution, message: Message, plan: Plan, effects: list[machine.Effect]
 ) -> None:
+    unit.trace = execution.trace  # what comes of it belongs to the call that proposed it, whoever decided
     for effect in effects:
         match effect:
             case machine.Invoke(step, callback_id, attempt):
@@ -249,6 +275,7 @@ def _carry_out(
                 _fail(unit, execution, message, reason)
             case machine.ApplyEdits():
                 pass  # part of the row already
+    unit.trace = ""
 
 
 def _invoke(
@@ -265,6 +292,7 @@ def _invoke(
             step.resource_arn,
             message.id,
             event.encode(),
+            execution.trace,
         )
     )
     unit.tx.announce(Due(execution.due_at))
@@ -360,6 +388,15 @@ def _forget_failed(unit: UnitOfWork, message: Message) -> None:
 
 
 # Rows ↔ states
+
+
+def _verdict(state: State) -> str | None:
+    match state:
+        case Completed():
+            return state.verdict.value
+        case Deleted():
+            return "DENIED"
+    return None
 
 
 def _plan(unit: UnitOfWork, flow: ChannelFlow) -> Plan:

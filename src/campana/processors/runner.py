@@ -8,17 +8,19 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
-from campana import log
-from campana.clock import Clock
+from campana import log, tracing
+from campana.clock import Clock, stopwatch
 from campana.errors import ApiError, Conflict, ServiceUnavailable
 from campana.flows import execution, machine
-from campana.flows.execution import Due, Invocation, InvocationFailure
+from campana.flows.execution import CalledBack, Due, Ended, Invocation, InvocationFailure
+from campana.metrics import Metrics
 from campana.processors import answer
 from campana.processors.invokers import Accepted, Answered, Failed, Outcome, Stopped, Unreachable
 from campana.processors.targets import Targets
 from campana.store import executions
 from campana.store.database import Database, Tx
 from campana.store.executions import Execution
+from campana.tracing import Kind, Tracing
 from campana.unit_of_work import Units
 
 DUE_AT_ONCE = 100
@@ -29,11 +31,23 @@ INVOCATIONS_AT_ONCE = 1_000
 class Runner:
     """One for each node."""
 
-    def __init__(self, db: Database, units: Units, clock: Clock, targets: Targets, *, lease_ms: int) -> None:
+    def __init__(
+        self,
+        db: Database,
+        units: Units,
+        clock: Clock,
+        targets: Targets,
+        metrics: Metrics,
+        tracing: Tracing,
+        *,
+        lease_ms: int,
+    ) -> None:
         self._db = db
         self._units = units
         self._clock = clock
         self._targets = targets
+        self._metrics = metrics
+        self._tracing = tracing
         self._lease_ms = lease_ms
         self._seen_at = 0
         self._running: dict[tuple[str, str, int], Invocation] = {}
@@ -53,6 +67,10 @@ class Runner:
                     if self._next_due is None or at < self._next_due:
                         self._next_due = at
                         self._sooner.set()
+                case CalledBack(deny):
+                    self._metrics.callbacks.labels("denied" if deny else "passed").inc()
+                case Ended():
+                    self._ended(notice)
                 case InvocationFailure():
                     log.warning(
                         "processor.unreachable",
@@ -60,6 +78,16 @@ class Runner:
                         processor=notice.processor_resource_arn,
                         reason=notice.reason,
                     )
+
+    def _ended(self, notice: Ended) -> None:
+        self._metrics.execution_seconds.labels(notice.verdict).observe(notice.waited_ms / 1000)
+        if not notice.trace:
+            return
+        name = "release" if notice.verdict == "SENT" else "end of flow"
+        # Under the call that proposed the message, however much later; what decided may be in another trace.
+        with self._tracing.span(name, parent=notice.trace, links=(notice.by,)) as span:
+            span.set("campana.verdict", notice.verdict)
+            span.set("campana.waited_ms", notice.waited_ms)
 
     async def run(self) -> None:
         """Wake what is due and renew leases, until cancelled."""
@@ -98,9 +126,11 @@ class Runner:
     async def _invoke(self, invocation: Invocation) -> None:
         key = (invocation.execution_id, invocation.callback_id, invocation.attempt)
         self._running[key] = invocation
+        if invocation.trace:
+            log.about(trace=tracing.trace_of(invocation.trace))
         try:
             async with self._slots:
-                outcome = await self._outcome(invocation)
+                outcome = await self._invoke_traced(invocation)
             await self._report(invocation, outcome)
         except (Conflict, ServiceUnavailable):
             pass  # somebody else moved it on, or the lease will run out: it is invoked again
@@ -108,6 +138,18 @@ class Runner:
             log.exception("processor.report_failed", message=invocation.message_id)
         finally:
             del self._running[key]
+
+    async def _invoke_traced(self, invocation: Invocation) -> Outcome:
+        begun = stopwatch()
+        with self._tracing.span("invoke processor", Kind.PRODUCER, parent=invocation.trace) as span:
+            outcome = await self._outcome(invocation)
+            name = type(outcome).__name__.lower()
+            span.set("campana.attempt", invocation.attempt)
+            span.set("campana.outcome", name)
+            if isinstance(outcome, Failed | Unreachable):
+                span.failed(name)
+        self._metrics.invoked(invocation.resource_arn, name, stopwatch() - begun)
+        return outcome
 
     async def _outcome(self, invocation: Invocation) -> Outcome:
         invoker = self._targets.invoker_for(invocation.resource_arn)

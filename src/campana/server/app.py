@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from campana import log, operations
+from campana import __version__, log, operations
 from campana.auth import stored_keys
 from campana.auth.caller import KeyRing, Known, functions, root
 from campana.auth.configured_roles import configured_roles
@@ -22,6 +22,7 @@ from campana.delivery.notifier import Notifier
 from campana.delivery.notifier.memory import MemoryNotifier
 from campana.delivery.prefetch import Prefetch
 from campana.delivery.session import SERVICE_RESTART, Sessions
+from campana.metrics import Metrics
 from campana.operations.channel_details import Sizes
 from campana.processors.runner import Runner
 from campana.processors.runtime import FunctionLine, Source
@@ -29,21 +30,24 @@ from campana.processors.targets import Targets
 from campana.server import data_folder, tls
 from campana.server.authentication import Authentication
 from campana.server.authorisation import Authorisation
+from campana.server.backlog import Backlog
 from campana.server.connect import Judge
 from campana.server.connection import Bounds
 from campana.server.cors import Cors
 from campana.server.dispatch import Dispatcher
-from campana.server.front import Front
+from campana.server.front import Front, nothing_else
 from campana.server.jwks import Jwks
 from campana.server.listener import HttpListener, tls_context
 from campana.server.sts import StsFront, is_for_sts
 from campana.server.throttle import Throttle
+from campana.server.watch import Watch
 from campana.server.websocket import Socket, SocketBounds, Sockets, text_frame
 from campana.settings import AuthMode, PostgresUrl, Settings, SetupError
 from campana.store import engines, migrate, secrets
 from campana.store.database import CannotOpen, Database, Tx
 from campana.store.topics import Entry
 from campana.sweeper import Sweeper
+from campana.tracing import NoTracing, Tracing
 from campana.unit_of_work import Units
 from campana.wire.http import HttpRequest, HttpResponse
 
@@ -66,7 +70,10 @@ class Server:
         root_key = data_folder.root_credentials(folder, environment, ids)
         secrets_key = data_folder.secrets_key(folder, environment, ids)
         self._functions_key = data_folder.function_credentials(folder, ids)
-        self._db = _opened(settings, clock, ids)
+        self._metrics = Metrics()
+        self._metrics.version_is(__version__)
+        self._tracing = _tracing(settings)
+        self._db = _opened(settings, clock, ids, self._metrics)
         page_key = self._db.write_now(lambda tx: secrets.get_or_make(tx, "page tokens", ids.token())).encode()
         account = settings.account.account_id
         over_tls = self._tls is not None
@@ -95,11 +102,13 @@ class Server:
         self._keys = keys
         authentication = Authentication(settings, keys, clock, over_tls)
         authorisation = Authorisation(self._look_up, clock, over_tls)
-        throttle = Throttle(settings, self._look_up, clock)
+        throttle = Throttle(settings, self._look_up, clock, self._metrics)
         units = Units(clock, ids, settings)
         notifier = self._notifier_for(settings, clock, ids)
         self._notifier = notifier
-        self._reader = JournalReader(self._db, notifier, Hub(), clock, text_frame)
+        self._reader = JournalReader(
+            self._db, notifier, Hub(), clock, text_frame, metrics=self._metrics, tracing=self._tracing
+        )
         self._sessions: Sessions[HttpRequest] = Sessions(
             self._db,
             self._reader,
@@ -117,8 +126,11 @@ class Server:
                 ),
             ),
             connections_per_user=settings.sessions.connections_per_user,
+            metrics=self._metrics,
         )
-        self._dispatcher = Dispatcher(self._db, clock, ids, settings, authentication, authorisation, throttle, page_key)
+        self._dispatcher = Dispatcher(
+            self._db, clock, ids, settings, authentication, authorisation, throttle, page_key, self._tracing
+        )
         self._sts = StsFront(
             Sts(account, settings.account.partition, tokens),
             authentication,
@@ -127,7 +139,16 @@ class Server:
             over_tls,
         )
         self._ready = False
-        front = Front(self._handle, ids=ids, cors=Cors(settings.server.cors_origins), ready=lambda: self._ready)
+        self._watch = Watch(self._metrics, self._tracing, audits=settings.log.calls)
+        self._metrics.ready.reads(lambda: self._ready)
+        front = Front(
+            self._handle,
+            ids=ids,
+            cors=Cors(settings.server.cors_origins),
+            ready=lambda: self._ready,
+            metrics=self._metrics,
+            shows_metrics=settings.metrics.enabled,
+        )
         self._sockets = Sockets(
             self._open_session,
             bounds=SocketBounds(
@@ -147,7 +168,9 @@ class Server:
                 body_bytes_max=settings.server.body_bytes_max, request_timeout_s=settings.server.request_timeout_s
             ),
         )
-        self._sweeper = Sweeper(self._db, units, clock)
+        self._metrics_http = self._metrics_listener(settings, clock, ids)
+        self._backlog = Backlog(self._db, clock, self._metrics)
+        self._sweeper = Sweeper(self._db, units, clock, self._metrics)
         self._units, self._clock, self._ids = units, clock, ids
         self._runner: Runner | None = None
         self._targets: Targets | None = None
@@ -159,23 +182,33 @@ class Server:
         return self._http.url
 
     async def _handle(self, request: HttpRequest, request_id: str) -> HttpResponse:
-        if is_for_sts(request):
-            return await self._sts.handle(request, request_id)
-        return await self._dispatcher.handle(request, request_id)
+        answer = self._sts.handle if is_for_sts(request) else self._dispatcher.handle
+        return await self._watch.over(answer, request, request_id)
+
+    def _metrics_listener(self, settings: Settings, clock: Clock, ids: Ids) -> HttpListener | None:
+        if settings.metrics.listen is None:
+            return None
+        host, _, port = settings.metrics.listen.rpartition(":")
+        ready = lambda: self._ready  # noqa: E731
+        front = Front(nothing_else, ids=ids, cors=Cors(()), ready=ready, metrics=self._metrics, shows_metrics=True)
+        return HttpListener(front, None, clock=clock, host=host.strip("[]"), port=int(port))
 
     def _notifier_for(self, settings: Settings, clock: Clock, ids: Ids) -> Notifier:
+        state = self._metrics.notifier
         if not isinstance(settings.database_url, PostgresUrl):
-            return MemoryNotifier()
+            return MemoryNotifier(state)
         cluster = self._db.write_now(lambda tx: secrets.get_or_make(tx, "cluster", ids.token(16)))
         if settings.notifier.url is None:
             from campana.delivery.notifier.postgres import PostgresNotifier
 
-            return PostgresNotifier(settings.database_url.text, cluster=cluster, node=ids.token(16), clock=clock)
+            return PostgresNotifier(
+                settings.database_url.text, cluster=cluster, node=ids.token(16), clock=clock, state=state
+            )
         try:
             from campana.delivery.notifier.nats import NatsNotifier
         except ImportError as error:
             raise SetupError(f"NATS needs a client ({error}): pip install 'campana[nats]'.") from None
-        return NatsNotifier(settings.notifier.url.servers, cluster=cluster)
+        return NatsNotifier(settings.notifier.url.servers, cluster=cluster, state=state)
 
     async def _look_up(self, work: Callable[[Tx], T], /) -> T:
         return await self._db.peek(work)
@@ -183,11 +216,21 @@ class Server:
     async def start(self) -> None:
         """Listen and start the workers; raises SetupError."""
         await self._http.start()
+        if self._metrics_http is not None:
+            await self._metrics_http.start()
         self._targets = Targets(
             self._settings, self._function_environment(), _log_function_line, self._clock, self._ids
         )
         await self._targets.start()
-        self._runner = Runner(self._db, self._units, self._clock, self._targets, lease_ms=self._settings.flows.lease_ms)
+        self._runner = Runner(
+            self._db,
+            self._units,
+            self._clock,
+            self._targets,
+            self._metrics,
+            self._tracing,
+            lease_ms=self._settings.flows.lease_ms,
+        )
         self._db.listen(self._take)
         self._workers = asyncio.create_task(self._work(self._runner))
         self._ready = True
@@ -198,6 +241,8 @@ class Server:
             tasks.create_task(self._reader.run())
             tasks.create_task(runner.run())
             tasks.create_task(self._sweeper.run())
+            if self._settings.metrics.enabled or self._metrics_http is not None:
+                tasks.create_task(self._backlog.run())
             tasks.create_task(self._sessions.watch(self._keys.lost))
 
     def _take(self, notices: Sequence[object]) -> None:
@@ -230,8 +275,12 @@ class Server:
         return environment
 
     async def _open_session(self, socket: Socket, request: HttpRequest) -> None:
-        socket.when_closed(lambda code: self._sessions.closed(socket))
+        socket.when_closed(lambda code: self._closed(socket, code))
         await self._sessions.open(socket, request)
+
+    def _closed(self, socket: Socket, code: int) -> None:
+        self._sessions.closed(socket)
+        self._metrics.closed(code)
 
     async def failed(self) -> None:
         """Returns only if a worker fails, which none should: raises its error."""
@@ -252,7 +301,10 @@ class Server:
         if self._workers is not None:
             self._workers.cancel()
             await asyncio.gather(self._workers, return_exceptions=True)
+        if self._metrics_http is not None:
+            await self._metrics_http.stop(0)
         await self._db.close()
+        await asyncio.to_thread(self._tracing.close)
 
     def introduction(self) -> str:
         """What the terminal shows once it listens."""
@@ -273,9 +325,21 @@ class Server:
         return "\n".join(lines)
 
 
-def _opened(settings: Settings, clock: Clock, ids: Ids) -> Database:
+def _tracing(settings: Settings) -> Tracing:
+    if settings.tracing.endpoint is None:
+        return NoTracing()
     try:
-        db = engines.opened(settings.database_url, connections_max=settings.database.connections_max, ids=ids)
+        from campana.tracing.otel import OtelTracing
+    except ImportError as error:
+        raise SetupError(f"Traces need OpenTelemetry ({error}): pip install 'campana[otel]'.") from None
+    return OtelTracing(settings.tracing.endpoint.url, sample_ratio=settings.tracing.sample_ratio, version=__version__)
+
+
+def _opened(settings: Settings, clock: Clock, ids: Ids, metrics: Metrics) -> Database:
+    try:
+        db = engines.opened(
+            settings.database_url, connections_max=settings.database.connections_max, ids=ids, metrics=metrics
+        )
         applied = db.write_now(lambda tx: migrate.apply(tx, clock.now()))
     except (CannotOpen, migrate.SchemaMismatch) as error:
         raise SetupError(str(error)) from error

@@ -414,6 +414,7 @@ class Connection(asyncio.Protocol):
         if self._refused or self.transport.is_closing():
             return
         self._refused = True
+        self._shared.front.metrics.calls.refused_early(self._refusal.status)
         more = (*_refusal_headers(self._refusal), *_CLOSE)
         self._write(codec.refuse(self._refusal), self._shared.front.ids.uuid(), self._origin, more=more)
         if self._at_eof:
@@ -453,8 +454,10 @@ class Connection(asyncio.Protocol):
             self._timer = None
         self._resume_reading()
         self._left()
-        transport.write(accepted[:-2] + b"x-amzn-requestid: " + self._shared.front.ids.uuid().encode() + b"\r\n\r\n")
-        socket = sockets.open(transport, HttpRequest(method, raw_path, raw_query, self._headers, b"", self._peer))
+        request_id = self._shared.front.ids.uuid()
+        transport.write(accepted[:-2] + b"x-amzn-requestid: " + request_id.encode() + b"\r\n\r\n")
+        request = HttpRequest(method, raw_path, raw_query, self._headers, b"", self._peer)
+        socket = sockets.open(transport, request, request_id)
         if rest:
             socket.data_received(rest)
         # The parser and this object hold each other: free both now, a socket lives for hours.

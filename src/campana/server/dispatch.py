@@ -19,12 +19,16 @@ from campana.server.authentication import Authentication
 from campana.server.authorisation import Authorisation
 from campana.server.throttle import Throttle
 from campana.server.turns import Turns
+from campana.server.watch import Seen
 from campana.settings import Settings
 from campana.store import idempotency
 from campana.store.database import Database, Tx
+from campana.tracing import Tracing
 from campana.unit_of_work import Call
 from campana.wire import codec, router
 from campana.wire.http import HttpRequest, HttpResponse
+
+_Arguments = tuple[Operation, Shape, Caller, str, object]
 
 
 class Dispatcher:
@@ -40,7 +44,9 @@ class Dispatcher:
         authorisation: Authorisation,
         throttle: Throttle,
         page_key: bytes,
+        tracing: Tracing,
     ) -> None:
+        self._tracing = tracing
         self._db = db
         self._clock = clock
         self._ids = ids
@@ -51,21 +57,23 @@ class Dispatcher:
         self._turns = Turns()
         self._page_key = page_key
 
-    async def handle(self, request: HttpRequest, request_id: str) -> HttpResponse:
+    async def handle(self, request: HttpRequest, seen: Seen) -> HttpResponse:
         """The answer, whatever happens."""
-        operation_name = ""
         try:
             route, labels, query = router.match(request.method, request.raw_path, request.raw_query)
-            operation_name = route.operation
+            seen.operation = route.operation
             caller = await self._authentication.caller(request)
-            operation = OPERATIONS.get(operation_name)
+            seen.caller = caller.principal_arn
+            operation = OPERATIONS.get(route.operation)
             if operation is None:
-                raise NotBuilt(f"{operation_name} is not built yet (docs/reference/operations.md).")
+                raise NotBuilt(f"{route.operation} is not built yet (docs/reference/operations.md).")
             members = codec.gather(route, labels, query, request.headers, request.body)
             await self._authorisation.require(caller, operation, members, request.peer)
             shape = codec.typed(route, members)
             taken = await self._throttle.admit(operation, shape, caller)
             bearer: str = getattr(shape, "chime_bearer", None) or ""
+            seen.bearer = bearer
+            seen.resource = (getattr(shape, operation.on, None) or "") if operation.on is not None else ""
             if bearer:
                 await self._turns.take(bearer)
             try:
@@ -79,17 +87,26 @@ class Dispatcher:
             return codec.respond(route, response)
         except ApiError as error:
             say = log.debug if isinstance(error, Throttled) else log.info  # they come by the thousand
-            say("call.refused", operation=operation_name, status=error.status, error=error.name, request=request_id)
+            seen.error = error.name
+            say("call.refused", operation=seen.operation, status=error.status, error=error.name)
             return codec.refuse(error)
         except Exception:
-            log.exception("call.failed", operation=operation_name, request=request_id)
-            return codec.refuse(ServiceFailure(f"The service failed to answer. The request id is {request_id}."))
+            seen.error = ServiceFailure.name
+            log.exception("call.failed", operation=seen.operation)
+            return codec.refuse(ServiceFailure(f"The service failed to answer. The request id is {seen.request_id}."))
 
     async def _perform(self, operation: Operation, request: Shape, caller: Caller, authority: str) -> Shape | None:
         prepared = None
         if operation.prepare is not None:
             prepared = await self._db.peek(operation.prepare, request, self._clock.now())
         arguments = (operation, request, caller, authority, prepared)
+        if not self._tracing.on:
+            return await self._transact(operation, request, arguments)
+        # From waiting for its turn to the commit on disk.
+        with self._tracing.span("read transaction" if operation.reads else "transaction"):
+            return await self._transact(operation, request, arguments)
+
+    async def _transact(self, operation: Operation, request: Shape, arguments: _Arguments) -> Shape | None:
         if operation.reads:
             return await self._db.read(self._in_transaction, *arguments)
         if operation.on is None:

@@ -15,6 +15,7 @@ from campana.clock import Clock
 from campana.errors import ApiError
 from campana.server.authentication import Authentication
 from campana.server.jwks import Jwks, Unreachable
+from campana.server.watch import STS, Seen
 from campana.wire.http import HttpRequest, HttpResponse
 
 VERSION: Final = "2011-06-15"
@@ -51,29 +52,34 @@ class StsFront:
     clock: Clock
     over_tls: bool
 
-    async def handle(self, request: HttpRequest, request_id: str) -> HttpResponse:
+    async def handle(self, request: HttpRequest, seen: Seen) -> HttpResponse:
         """The answer, whatever happens."""
+        request_id = seen.request_id
+        seen.service = STS
         action = ""
         try:
             parameters = _parameters(request)
             action = _action(parameters)
-            answer = await self._perform(action, parameters, request)
-            log.info("sts.answered", action=action, request=request_id)
+            seen.operation = action
+            answer = await self._perform(action, parameters, request, seen)
+            log.info("sts.answered", action=action)
             return _respond(action, answer, request_id)
         except StsError as error:
             refusal = error
         except ApiError as error:
             refusal = StsError(error.status, _CODES.get(error.name, error.code), error.message)
         except Exception:
-            log.exception("sts.failed", action=action, request=request_id)
+            log.exception("sts.failed", action=action)
             refusal = StsError(500, "InternalFailure", f"The service failed to answer. The request id is {request_id}.")
-        log.info("sts.refused", action=action, status=refusal.status, error=refusal.code, request=request_id)
+        seen.error = refusal.code
+        log.info("sts.refused", action=action, status=refusal.status, error=refusal.code)
         return _refuse(refusal, request_id)
 
-    async def _perform(self, action: str, parameters: Parameters, request: HttpRequest) -> Answer:
+    async def _perform(self, action: str, parameters: Parameters, request: HttpRequest, seen: Seen) -> Answer:
         if action == "AssumeRoleWithWebIdentity":
             return await self._with_web_identity(parameters, request)
         caller = await self.authentication.caller(request, service="sts")
+        seen.caller = caller.principal_arn
         now = self.clock.now()
         match action:
             case "AssumeRole":

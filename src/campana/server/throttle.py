@@ -12,6 +12,7 @@ from campana.auth.caller import Caller, Lookup
 from campana.clock import Clock
 from campana.errors import Throttled
 from campana.limits import Per, Rate
+from campana.metrics import Metrics
 from campana.operations.registry import Operation
 from campana.settings import Settings, value_at
 from campana.store import channels, quotas
@@ -37,7 +38,8 @@ class _Rules(NamedTuple):
 class Throttle:
     """Admits calls and sessions of this node, or refuses them."""
 
-    def __init__(self, settings: Settings, look_up: Lookup, clock: Clock) -> None:
+    def __init__(self, settings: Settings, look_up: Lookup, clock: Clock, metrics: Metrics | None = None) -> None:
+        self._metrics = metrics or Metrics()
         self._settings = settings
         self._look_up = look_up
         self._clock = clock
@@ -64,7 +66,10 @@ class Throttle:
                 is_own = rate.per in (Per.ACCOUNT, Per.BEARER)
                 (own if is_own else shared).append((key, self._per_second(rate, rules)))
         if not self._buckets.admit([*own, *shared], now):
-            await self._hold_back(self._buckets.first_empty([*own, *shared], now), now)
+            empty = self._buckets.first_empty([*own, *shared], now)
+            assert isinstance(empty, tuple)  # its first part is the name of the rate
+            self._metrics.throttled.labels(empty[0]).inc()
+            await self._hold_back(empty, now)
             raise Throttled("Rate exceeded")
         return shared
 
@@ -83,7 +88,10 @@ class Throttle:
         now = self._clock.now()
         rules = await self._rules_of(arn.app_instance_of(user_arn), now)
         key = (limits.CONNECTS.name, user_arn)
-        return not rules.enforced or self._buckets.admit([(key, self._per_second(limits.CONNECTS, rules))], now)
+        if not rules.enforced or self._buckets.admit([(key, self._per_second(limits.CONNECTS, rules))], now):
+            return True
+        self._metrics.throttled.labels(limits.CONNECTS.name).inc()
+        return False
 
     async def _rates(self, operation: Operation, request: Shape, bearer: str | None) -> Sequence[Rate]:
         found = []

@@ -282,7 +282,7 @@ class Sockets:
                 raise Forbidden("Pages of this origin may not connect.")
         raise BadRequest("The WebSocket handshake is not valid.")
 
-    def open(self, transport: asyncio.Transport, request: HttpRequest) -> Socket:
+    def open(self, transport: asyncio.Transport, request: HttpRequest, request_id: str) -> Socket:
         """The socket of a connection whose handshake is done: from now on the transport's protocol."""
         socket = Socket(self, transport)
         transport.set_protocol(socket)
@@ -297,7 +297,7 @@ class Sockets:
         elif self._count > self.bounds.sockets_max:
             socket.close(TRY_AGAIN_LATER, "Too many connections")
         else:
-            task = asyncio.get_running_loop().create_task(self._connect(socket, request))
+            task = asyncio.get_running_loop().create_task(self._connect(socket, request, request_id))
             self._connecting.add(task)
             task.add_done_callback(self._connecting.discard)
         return socket
@@ -319,7 +319,8 @@ class Sockets:
         if self._connecting:
             await asyncio.wait(self._connecting)
 
-    async def _connect(self, socket: Socket, request: HttpRequest) -> None:
+    async def _connect(self, socket: Socket, request: HttpRequest, request_id: str) -> None:
+        log.about(request=request_id)
         try:
             await self._on_connect(socket, request)
         except Exception:

@@ -24,6 +24,8 @@ class Execution(Row, frozen=True):
     """JSON of the revision as the processors so far have left it."""
     created_at: int
     version: int
+    trace: str = ""
+    """The traceparent of the call that proposed it; '' without traces."""
 
 
 def find(tx: Tx, id: str) -> Execution | None:
@@ -55,6 +57,24 @@ def due(tx: Tx, now: int, limit: int) -> list[Execution]:
     )
 
 
+class Backlog(Row, frozen=True):
+    """How many executions are in a state, and the time of the oldest."""
+
+    state: str
+    number: int
+    oldest_at: int
+
+
+def backlog(tx: Tx, limit: int) -> list[Backlog]:
+    """Of the first `limit` that have to be looked at, those without a verdict and those that failed."""
+    return tx.all(
+        Backlog,
+        "SELECT state, COUNT(*), MIN(created_at) FROM (SELECT state, created_at FROM executions"
+        " WHERE state NOT IN ('SENT', 'CANCELLED') ORDER BY due_at, id LIMIT :limit) AS waiting GROUP BY state",
+        limit=limit,
+    )
+
+
 def forget_completed(tx: Tx, now: int, limit: int) -> int:
     """Remove up to `limit` completed executions whose time is over; how many there were.
 
@@ -82,9 +102,9 @@ def insert(tx: Tx, execution: Execution) -> None:
     tx.run(
         """
         INSERT INTO executions (id, message_id, channel_arn, operation, plan, state, step, tries, callback_id, due_at,
-            proposed, draft, created_at, version)
+            proposed, draft, created_at, version, trace)
         VALUES (:id, :message, :channel, :operation, :plan, :state, :step, :tries, :callback, :due_at,
-            :proposed, :draft, :created_at, :version)
+            :proposed, :draft, :created_at, :version, :trace)
         """,
         id=execution.id,
         message=execution.message_id,
@@ -100,6 +120,7 @@ def insert(tx: Tx, execution: Execution) -> None:
         draft=execution.draft,
         created_at=execution.created_at,
         version=execution.version,
+        trace=execution.trace,
     )
 
 

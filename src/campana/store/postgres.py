@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import Context, copy_context
 from functools import lru_cache
 from typing import Any, Concatenate, Final, Generic, TypeAlias
 from weakref import WeakValueDictionary
@@ -26,8 +27,9 @@ from psycopg.types.numeric import Int8Dumper
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from campana import log
-from campana.clock import Ids
+from campana.clock import Ids, stopwatch
 from campana.errors import ServiceUnavailable
+from campana.metrics import Metrics
 from campana.store.database import (
     UNAVAILABLE,
     WAITING_CALLS_MAX,
@@ -192,12 +194,16 @@ class PostgresDatabase:
 
     exclusive = False
 
-    def __init__(self, url: str, *, connections_max: int = 16, ids: Ids | None = None) -> None:
+    def __init__(
+        self, url: str, *, connections_max: int = 16, ids: Ids | None = None, metrics: Metrics | None = None
+    ) -> None:
         """`url`: what libpq understands. Connects; raises `CannotOpen`."""
         self._ids = ids or Ids()
+        self._metrics = metrics or Metrics()
         self._listeners: list[Listener] = []
         self._announced: list[object] = []
         self._announcing = threading.Lock()
+        self._counting = threading.Lock()
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._waiting = 0
         self._closed = False
@@ -214,10 +220,30 @@ class PostgresDatabase:
             open=True,
             name="campana",
         )
+        self._show(self._metrics)
         # Reads are not to wait for writes that wait for one another's locks.
         writers = max(1, connections_max // 2)
         self._writers = ThreadPoolExecutor(writers, thread_name_prefix="campana-write")
         self._readers = ThreadPoolExecutor(max(1, connections_max - writers), thread_name_prefix="campana-read")
+
+    def _show(self, metrics: Metrics) -> None:
+        """What metrics look up of the pool; psycopg_pool leaves out what is 0."""
+        numbers = self._pool.get_stats
+        metrics.store_waiting.reads(lambda: self._waiting)
+        metrics.pool_max.reads(lambda: self._pool.max_size)
+        metrics.pool_waits.reads(lambda: numbers().get("requests_wait_ms", 0) / 1000)
+
+        def connections() -> dict[tuple[str, ...], float]:
+            now = numbers()
+            free = now.get("pool_available", 0)
+            return {("idle",): free, ("busy",): now.get("pool_size", 0) - free}
+
+        def errors() -> dict[tuple[str, ...], float]:
+            now = numbers()
+            return {(name,): now.get(name, 0) for name in ("requests_errors", "connections_errors", "connections_lost")}
+
+        metrics.pool.read = connections
+        metrics.pool_errors.read = errors
 
     def _looked_at(self, url: str) -> str:
         """Whether the database will do; the schema that statements without one are about."""
@@ -312,7 +338,7 @@ class PostgresDatabase:
 
         self._waiting += 1
         try:
-            return await loop.run_in_executor(threads, in_time)
+            return await loop.run_in_executor(threads, copy_context().run, in_time)
         finally:
             self._waiting -= 1
 
@@ -323,7 +349,8 @@ class PostgresDatabase:
             self._announced.extend(notices)
         if first:
             with suppress(RuntimeError):  # the loop is closed: nobody hears
-                loop.call_soon_threadsafe(self._announce_all)
+                # What is announced of several calls at once is in the name of none of them.
+                loop.call_soon_threadsafe(self._announce_all, context=Context())
 
     def _announce_all(self) -> None:
         with self._announcing:
@@ -350,12 +377,14 @@ class PostgresDatabase:
                 # A newer version's migration changed what a prepared statement gives. All connections have such.
                 self._pool.drain()
             except _AGAIN as error:
+                self._metrics.store_again.labels(type(error).__name__).inc()
                 log.debug("store.again", reason=type(error).__name__, attempt=attempt)
                 # Apart from one another, or they would meet again.
                 time.sleep(PAUSE_S * attempt * self._ids.jitter())
             except psycopg.Error as error:
                 if attempt == ATTEMPTS_MAX or not _is_lost(error):
                     raise _unavailable(error) from error
+                self._metrics.store_again.labels("connection lost").inc()
                 log.warning("store.connection_lost", error=_first_line(error), attempt=attempt)
                 self._pool.check()  # a server that went away took all connections with it
         raise _unavailable("too many conflicts")
@@ -368,7 +397,11 @@ class PostgresDatabase:
             connection.close()  # to a server that is no primary any more
             raise
         if begin and tx.begun:
+            committing = stopwatch()
             _commit(connection)
+            seconds = stopwatch() - committing
+            with self._counting:
+                self._metrics.store_commit.observe(seconds)
         return _Done(result, tx.notices)
 
 

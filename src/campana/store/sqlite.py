@@ -12,11 +12,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context, copy_context
 from pathlib import Path
 from typing import Any, Concatenate, NamedTuple
 
 from campana import log
+from campana.clock import stopwatch
 from campana.errors import ServiceUnavailable
+from campana.metrics import Metrics
 from campana.store.database import (
     UNAVAILABLE,
     WAITING_CALLS_MAX,
@@ -113,6 +116,8 @@ class _Waiting(NamedTuple):
 
     work: Callable[[SqliteTx], Any]
     future: asyncio.Future[Any]
+    context: Context
+    """The caller's: which request the log lines and spans of the work belong to."""
 
 
 class _Done(NamedTuple):
@@ -128,8 +133,9 @@ class SqliteDatabase:
 
     exclusive = True
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, metrics: Metrics | None = None) -> None:
         """Opens (or makes) the file; raises `CannotOpen`."""
+        self._metrics = metrics or Metrics()
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             needed = ".".join(map(str, OLDEST_SQLITE))
             raise CannotOpen(f"SQLite {sqlite3.sqlite_version} is too old: {needed} or later is needed.")
@@ -146,6 +152,8 @@ class SqliteDatabase:
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="campana-commit")
         self._readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="campana-read")
         self._listeners: list[Listener] = []
+        self._metrics.store_waiting.reads(lambda: len(self._waiting))
+        self._metrics.sqlite_wal.reads(lambda: _size(Path(f"{path}-wal")))
         self._closed = False
         self._checkpoint_wanted = threading.Event()
         self._changes_seen = 0
@@ -178,8 +186,9 @@ class SqliteDatabase:
     # Reading
 
     async def read(self, work: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        context = copy_context()
         return await asyncio.get_running_loop().run_in_executor(
-            self._readers, lambda: self.read_now(lambda tx: work(tx, *args, **kwargs))
+            self._readers, lambda: context.run(self.read_now, lambda tx: work(tx, *args, **kwargs))
         )
 
     def read_now(self, work: Callable[[SqliteTx], T]) -> T:
@@ -208,10 +217,11 @@ class SqliteDatabase:
             raise ServiceUnavailable(UNAVAILABLE)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._waiting.append(_Waiting(lambda tx: work(tx, *args, **kwargs), future))
+        self._waiting.append(_Waiting(lambda tx: work(tx, *args, **kwargs), future, copy_context()))
         if not self._busy:
             self._busy = True
-            loop.call_soon(self._run_batch, loop)  # soon: what else this turn of the loop brings comes along
+            # Soon: what else this turn of the loop brings comes along. For them all, so in the name of none.
+            loop.call_soon(self._run_batch, loop, context=Context())
         return await future
 
     async def write_in_turn(
@@ -252,8 +262,15 @@ class SqliteDatabase:
         except Exception as error:
             self._refuse(loop, batch, error)
             return
-        committing = loop.run_in_executor(self._committer, self._writing.execute, "COMMIT")
-        committing.add_done_callback(lambda commit: self._committed(loop, batch, done, notices, commit.exception()))
+        self._metrics.store_batch.observe(len(batch))
+        committing = loop.run_in_executor(self._committer, self._commit)
+        committing.add_done_callback(lambda commit: self._committed(loop, batch, done, notices, commit))
+
+    def _commit(self) -> float:
+        """How many seconds it took."""
+        begun = stopwatch()
+        self._writing.execute("COMMIT")
+        return stopwatch() - begun
 
     def _begin(self) -> sqlite3.Error | None:
         try:
@@ -267,7 +284,7 @@ class SqliteDatabase:
         tx = SqliteTx(connection)
         connection.execute("SAVEPOINT call")
         try:
-            result = waiting.work(tx)
+            result = waiting.context.run(waiting.work, tx)
         except Exception as error:
             if not connection.in_transaction:
                 raise
@@ -284,11 +301,12 @@ class SqliteDatabase:
         batch: list[_Waiting],
         done: list[_Done],
         notices: list[object],
-        error: BaseException | None,
+        commit: asyncio.Future[float],
     ) -> None:
-        if error is not None:
+        if (error := commit.exception()) is not None:
             self._refuse(loop, batch, error)
             return
+        self._metrics.store_commit.observe(commit.result())
         if notices:
             self._announce(notices)
         _answer(done)
@@ -378,6 +396,13 @@ def _answer(done: list[_Done]) -> None:
             future.set_result(result)
         else:
             future.set_exception(error)
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _is_busy(error: sqlite3.Error) -> bool:

@@ -33,6 +33,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """… from this number on."""
     close: int | None = None
     """On a user's topic: the user's sessions are closed with this WebSocket close code."""
+    at: int = 0
+    """When it was appended, in milliseconds since the epoch."""
+    trace: str = ""
+    """The traceparent of what it came of; '' without traces."""
 
 
 class _Steering(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -43,6 +47,7 @@ class _Steering(msgspec.Struct, frozen=True, omit_defaults=True):
     follow: str | None = None
     follow_from: int = 0
     close: int | None = None
+    trace: str = ""
 
 
 class _Stored(Row, frozen=True):
@@ -50,6 +55,7 @@ class _Stored(Row, frozen=True):
     number: int
     frame: str
     steering: str | None
+    created_at: int
 
 
 class Head(Row, frozen=True):
@@ -93,7 +99,7 @@ def append(tx: Tx, entries: Sequence[Entry], now: int) -> None:
             number += 1
             joined_at.update(((topic, of_user(user)), number) for user in entry.joins)
             follow_from = joined_at[entry.follow, topic] if entry.follow is not None else 0
-            entry = msgspec.structs.replace(entry, number=number, follow_from=follow_from)
+            entry = msgspec.structs.replace(entry, number=number, follow_from=follow_from, at=now)
             tx.run(
                 "INSERT INTO journal (topic, number, frame, steering, created_at)"
                 " VALUES (:topic, :number, :frame, :steering, :now)",
@@ -108,7 +114,7 @@ def append(tx: Tx, entries: Sequence[Entry], now: int) -> None:
 
 def _steering(entry: Entry) -> str | None:
     steering = _Steering(
-        entry.only, entry.joins, entry.leaves, entry.ends, entry.follow, entry.follow_from, entry.close
+        entry.only, entry.joins, entry.leaves, entry.ends, entry.follow, entry.follow_from, entry.close, entry.trace
     )
     return None if steering == _NO_STEERING else msgspec.json.encode(steering).decode()
 
@@ -117,7 +123,7 @@ def after(tx: Tx, topic: str, number: int, limit: int) -> list[Entry]:
     """The entries with a number above `number`, ascending."""
     rows = tx.all(
         _Stored,
-        "SELECT topic, number, frame, steering FROM journal"
+        "SELECT topic, number, frame, steering, created_at FROM journal"
         " WHERE topic = :topic AND number > :number ORDER BY number LIMIT :limit",
         topic=topic,
         number=number,
@@ -139,6 +145,8 @@ def _entry(row: _Stored) -> Entry:
         follow=s.follow,
         follow_from=s.follow_from,
         close=s.close,
+        at=row.created_at,
+        trace=s.trace,
     )
 
 

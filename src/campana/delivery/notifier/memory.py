@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import Callable
 
 from campana.delivery.notifier import Notification
+from campana.metrics import NotifierState
 
 
 class MemoryNotifier:
     """A `Notifier` within one process."""
 
-    def __init__(self) -> None:
+    def __init__(self, state: NotifierState | None = None) -> None:
+        self._state = state
         self._takers: list[Callable[[Notification], None]] = []
 
     def notify(self, topics: Notification) -> None:
@@ -20,4 +22,6 @@ class MemoryNotifier:
         self._takers.append(take)
 
     async def run(self) -> None:
+        if self._state is not None:
+            self._state.connected()
         await asyncio.Event().wait()  # there are no other nodes

@@ -16,6 +16,7 @@ from campana import log
 from campana.delivery.notifier import EVERYTHING, Notification
 from campana.delivery.notifier.memory import MemoryNotifier
 from campana.delivery.notifier.unsent import Unsent
+from campana.metrics import NotifierState
 from campana.store.topics import Entry
 
 SHARDS: Final = 64
@@ -31,13 +32,14 @@ _decoder = msgspec.msgpack.Decoder(dict[str, list[Entry]])
 class NatsNotifier:
     """A `Notifier` over one NATS server or a cluster of them."""
 
-    def __init__(self, servers: Sequence[str], *, cluster: str) -> None:
+    def __init__(self, servers: Sequence[str], *, cluster: str, state: NotifierState) -> None:
         """`cluster`: what the nodes of one database have in common, and others that use these servers have not."""
         self._servers = [*servers]
         self._subject = f"campana.{cluster}"
         self._here = MemoryNotifier()
         self._unsent = Unsent(with_entries=True)
         self._client = Client()
+        self._state = state
         self._down = False
 
     def notify(self, topics: Notification) -> None:
@@ -91,6 +93,7 @@ class NatsNotifier:
 
     async def _connected(self) -> None:
         self._down = False
+        self._state.connected()
         log.info("notifier.connected", by="nats")
         # Nobody heard this node meanwhile, nor did it hear them.
         self._here.notify(EVERYTHING)
@@ -111,4 +114,5 @@ class NatsNotifier:
         """Once for each time that it is away."""
         if not self._down and not self._client.is_closed:
             self._down = True
+            self._state.disconnected()
             log.warning("notifier.disconnected", by="nats", error=error)

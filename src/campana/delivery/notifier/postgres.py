@@ -17,6 +17,7 @@ from campana.clock import Clock
 from campana.delivery.notifier import EVERYTHING, Notification
 from campana.delivery.notifier.memory import MemoryNotifier
 from campana.delivery.notifier.unsent import Unsent
+from campana.metrics import NotifierState
 from campana.store.postgres import CONNECTION
 
 PAYLOAD_BYTES_MAX: Final = 7_500
@@ -36,12 +37,13 @@ _decoder = msgspec.json.Decoder(_Told)
 class PostgresNotifier:
     """A `Notifier` over the database that the nodes share."""
 
-    def __init__(self, url: str, *, cluster: str, node: str, clock: Clock) -> None:
+    def __init__(self, url: str, *, cluster: str, node: str, clock: Clock, state: NotifierState) -> None:
         """`cluster`: what the nodes of one database have in common; `node`: what tells this one from the others."""
         self._url = url
         self._channel = f"campana_{cluster}"
         self._node = node
         self._clock = clock
+        self._state = state
         self._here = MemoryNotifier()
         self._unsent = Unsent(with_entries=False)
 
@@ -57,6 +59,7 @@ class PostgresNotifier:
             try:
                 async with await self._connected() as hearing, await self._connected() as telling:
                     await hearing.execute(f'LISTEN "{self._channel}"')
+                    self._state.connected()
                     log.info("notifier.connected", by="postgres")
                     # Nobody heard this node meanwhile, nor did it hear them.
                     self._here.notify(EVERYTHING)
@@ -65,6 +68,7 @@ class PostgresNotifier:
                         tasks.create_task(self._hear(hearing))
                         tasks.create_task(self._tell(telling))
             except* (psycopg.Error, OSError) as errors:
+                self._state.disconnected()
                 log.warning("notifier.disconnected", by="postgres", error=str(errors.exceptions[0]).partition("\n")[0])
             await self._clock.sleep(RECONNECT_S)
 

@@ -3,6 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING
 
+from campana import tracing
 from campana.flows.execution import Invocation
 from campana.processors.invokers import Accepted, Outcome, Unreachable
 
@@ -33,8 +34,12 @@ class HttpInvoker:
                 headers={"content-type": "application/json"},
                 auto_decompress=False,
             )
+        traceparent = tracing.current().traceparent
+        headers = {"traceparent": traceparent} if traceparent else None
         try:
-            async with self._session.post(self._url, data=invocation.event, allow_redirects=False) as response:
+            async with self._session.post(
+                self._url, data=invocation.event, headers=headers, allow_redirects=False
+            ) as response:
                 if 200 <= response.status < 300:
                     return Accepted()
                 return Unreachable(f"The processor answered {response.status}.")

@@ -6,6 +6,7 @@ import inspect
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
 import msgspec
@@ -36,7 +37,9 @@ class InProcessInvoker:
             if self._awaits:
                 return Answered(await self._function(event))
             loop = asyncio.get_running_loop()
-            return Answered(await loop.run_in_executor(self._threads, self._function, event))
+            # In the caller's context: instrumented code finds the span of the invocation.
+            run = copy_context().run
+            return Answered(await loop.run_in_executor(self._threads, run, self._function, event))
         except Exception as error:  # somebody else's code
             return Failed(f"{type(error).__name__}: {error}", traceback.format_exc())
 

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from campana import tracing
 from campana.flows.execution import Invocation
 from campana.processors.invokers import Accepted, Outcome, Unreachable
 
@@ -28,7 +29,9 @@ class LambdaInvoker:
                 patience = Config(
                     connect_timeout=self._timeout_s, read_timeout=self._timeout_s, retries={"total_max_attempts": 1}
                 )
-                self._client = boto3.session.Session().client("lambda", region_name=self._region, config=patience)
+                client = boto3.session.Session().client("lambda", region_name=self._region, config=patience)
+                client.meta.events.register("before-sign.lambda.Invoke", _add_trace)
+                self._client = client
             self._client.invoke(FunctionName=invocation.resource_arn, InvocationType="Event", Payload=invocation.event)
         except ClientError as error:
             return Unreachable(f"Lambda answered {error.response.get('Error', {}).get('Code', 'an error')}.")
@@ -38,3 +41,9 @@ class LambdaInvoker:
 
     async def close(self) -> None:
         """Nothing to let go of."""
+
+
+def _add_trace(request: Any, **_: Any) -> None:
+    """Lambda hands this header on to the function. An asynchronous invocation's client context it does not."""
+    if trace := tracing.for_aws(tracing.current().traceparent):
+        request.headers["X-Amzn-Trace-Id"] = trace

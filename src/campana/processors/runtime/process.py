@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from campana import tracing
 from campana.clock import Clock, Ids
 from campana.processors.runtime import environment
 from campana.processors.runtime.clients import Client
@@ -158,7 +159,8 @@ class Worker:
             "Lambda-Runtime-Deadline-Ms": str(now + int(spec.timeout_s * 1000)),
             "Lambda-Runtime-Invoked-Function-Arn":
                 spec.arn or f"arn:aws:lambda:{region}:000000000000:function:{spec.name}",
-            "Lambda-Runtime-Trace-Id": f"Root=1-{now // 1000:08x}-{ids.token(24)};Parent={ids.token(16)};Sampled=0",
+            "Lambda-Runtime-Trace-Id": tracing.for_aws(tracing.current().traceparent)
+                or f"Root=1-{now // 1000:08x}-{ids.token(24)};Parent={ids.token(16)};Sampled=0",
         })  # fmt: skip
 
     def _kill_group(self) -> None:

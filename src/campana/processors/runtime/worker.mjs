@@ -91,6 +91,8 @@ for (;;) {
   const { status, headers, body } = await call('GET', '/invocation/next').catch(() => process.exit(1));
   if (status !== 200) process.exit(1);
   requestId = headers['lambda-runtime-aws-request-id'];
+  // AWS's SDKs send it along, so that the callback belongs to the trace of the invocation.
+  process.env._X_AMZN_TRACE_ID = headers['lambda-runtime-trace-id'];
   let path = `/invocation/${requestId}/response`;
   let answer;
   try {

@@ -51,6 +51,8 @@ def main(lambda_handler: str) -> None:
         if answer.status != 200:
             sys.exit(f"The server answered {answer.status} instead of an event.")
         context = LambdaContext(answer.headers)
+        # AWS's SDKs send it along, so that the callback belongs to the trace of the invocation.
+        os.environ["_X_AMZN_TRACE_ID"] = answer.headers["Lambda-Runtime-Trace-Id"]
         path = f"/invocation/{context.aws_request_id}"
         try:
             result = json.dumps(handle(json.loads(event), context)).encode()
