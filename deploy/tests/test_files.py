@@ -32,6 +32,7 @@ VALUES: dict[str, dict[str, Any]] = {
         "env": {"CAMPANA_LOG__LEVEL": "debug"},
         "autoscaling": {"targetSessionsPerNode": 5000},
         "ingress": {"enabled": True, "className": "haproxy", "tlsSecret": "tls", "annotations": {"a": "b"}},
+        "serviceMonitor": {"enabled": True},
         "imagePullSecrets": [{"name": "registry"}],
         "podAnnotations": {"c": "d"},
         "nodeSelector": {"e": "f"},
@@ -61,6 +62,8 @@ def test_the_chart_renders_to_what_kubernetes_takes(name: str) -> None:
 
     assert {"Deployment", "Service", "PodDisruptionBudget"} <= {each["kind"] for each in manifests}
     for manifest in manifests:
+        if manifest["apiVersion"].startswith("monitoring.coreos.com/"):
+            continue  # the Prometheus operator's own
         kubernetes_validate.validate(manifest, "1.31", strict=True)
 
 
@@ -78,6 +81,9 @@ def test_the_settings_in_the_chart_are_taken(tmp_path: Path) -> None:
 
     settings = load(tmp_path / "campana.toml", environment, {})
 
+    (monitor,) = manifests["ServiceMonitor"]["spec"]["endpoints"]
+    ports = {each["name"]: each["port"] for each in manifests["Service"]["spec"]["ports"]}
+    assert str(settings.metrics.listen).endswith(f":{ports[monitor['port']]}")
     assert str(settings.notifier.url) == "nats://nats:4222"
     assert [each.arn for each in settings.processors] == ["arn:aws:lambda:"]
     assert container["args"] == ["serve", "--config", "/etc/campana/campana.toml"]
