@@ -636,6 +636,28 @@ def test_requests_are_the_same_in_whatever_pieces_they_come(run: Run) -> None:
     run(scenario())
 
 
+def test_a_request_that_waits_for_its_turn_is_not_cut_off(run: Run) -> None:
+    """Its time to arrive is over when it has arrived, although the answer before it takes longer than that."""
+
+    async def slowly(request: HttpRequest) -> HttpResponse:
+        await asyncio.sleep(0.3 if request.raw_path == "/1" else 0)
+        return HttpResponse(200, JSON, request.raw_path.encode())
+
+    async def scenario() -> None:
+        async with running(bounds=Bounds(request_timeout_s=0.1)) as world:
+            world.answer = slowly
+            peer = await world.peer()
+            peer.writer.write(b"GET /1 HTTP/1.1\r\n\r\nGET /2 HT")
+            await peer.writer.drain()
+            await asyncio.sleep(0.02)  # the second request comes in pieces, and waits then
+            peer.writer.write(b"TP/1.1\r\n" + CLOSE + b"\r\n")
+            answers = await peer.reader.read()
+            assert [part[-2:] for part in answers.split(b"HTTP/1.1 ")[1:]] == [b"/1", b"/2"]
+            peer.writer.close()
+
+    run(scenario())
+
+
 def test_a_client_that_asks_first_waits_for_the_answers_before(run: Run) -> None:
     async def scenario() -> None:
         async with running() as world:

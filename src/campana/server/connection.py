@@ -249,6 +249,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         self._receiving = self._awaiting = False
+        self._deadline = None
         if self._upgrading:
             return
         parser = self._parser
@@ -264,7 +265,6 @@ class Connection(asyncio.Protocol):
             self._paused = True
             self.transport.pause_reading()
         else:
-            self._deadline = None
             self._begin(Answering(request, keep_alive))
 
     # Answers.
