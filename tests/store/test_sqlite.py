@@ -205,6 +205,34 @@ def test_a_foreign_process_that_writes_keeps_nobody_from_reading_and_no_call_is_
     told(tmp_path, story)
 
 
+class Failing:
+    """A connection that can neither commit nor roll back."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        if sql in ("COMMIT", "ROLLBACK"):
+            raise sqlite3.OperationalError("disk I/O error")
+        return self._connection.execute(sql, *values)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
+def test_a_connection_that_cannot_even_roll_back_is_replaced(tmp_path: Path) -> None:
+    async def story(db: SqliteDatabase) -> None:
+        db._writing = Failing(db._writing)  # type: ignore[assignment]
+
+        outcomes = await asyncio.gather(*(db.write(add, number) for number in range(3)), return_exceptions=True)
+
+        assert [type(each) for each in outcomes] == [ServiceUnavailable] * 3
+        assert await db.write(add, 7) == 7
+        assert await db.read(count) == 1
+
+    told(tmp_path, story)
+
+
 def test_a_file_that_was_damaged_is_a_503_and_not_a_failure(tmp_path: Path) -> None:
     db = SqliteDatabase(tmp_path / "test.db")
     db.write_now(lambda tx: tx.run("CREATE TABLE numbers (number BIGINT PRIMARY KEY)"))

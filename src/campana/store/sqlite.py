@@ -148,6 +148,7 @@ class SqliteDatabase:
         self._reading: list[sqlite3.Connection] = []
         self._waiting: deque[_Waiting] = deque()
         self._busy = False
+        self._lost = False  # the connection that writes: the next batch makes another
         self._idle: asyncio.Event | None = None
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="campana-commit")
         self._readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="campana-read")
@@ -274,7 +275,11 @@ class SqliteDatabase:
 
     def _begin(self) -> sqlite3.Error | None:
         try:
+            if self._lost:
+                self._writing, self._lost = self._connect_for_writing(), False
             self._writing.execute("BEGIN IMMEDIATE")
+        except CannotOpen as error:
+            return sqlite3.OperationalError(str(error))
         except sqlite3.Error as error:
             return error
         return None
@@ -328,7 +333,7 @@ class SqliteDatabase:
         except sqlite3.Error as failed:
             log.error("store.rollback_failed", error=str(failed))
             self._writing.close()  # which rolls back
-            self._writing = self._connect_for_writing()
+            self._lost = True
         refusal = _translated(error)
         _answer([_Done(waiting.future, None, refusal) for waiting in batch])
         self._next_batch(loop)
@@ -407,7 +412,8 @@ def _size(file: Path) -> int:
 
 def _is_busy(error: sqlite3.Error) -> bool:
     """Whether another process holds the write lock."""
-    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+    code: int = getattr(error, "sqlite_errorcode", 0)  # what is not SQLite's own word has none
+    return code & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _translated(error: BaseException) -> BaseException:
