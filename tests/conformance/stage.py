@@ -128,17 +128,7 @@ class Stage:
     @cached_property
     def flow(self) -> str:
         """The channel flow of the world's processor."""
-        return str(
-            self.world.api(
-                "CreateChannelFlow",
-                {
-                    "AppInstanceArn": self.app,
-                    "Name": "flow",
-                    "Processors": self.world.processors(self.world.processor.arn),
-                    "ClientRequestToken": self.world.id(),
-                },
-            )["ChannelFlowArn"]
-        )
+        return self.world.new_flow(self.world.processor.arn, within=self.app)
 
     def forget(self) -> None:
         """Read away all that was heard so far."""

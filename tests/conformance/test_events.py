@@ -220,14 +220,8 @@ def an_edit_denied(stage: Stage) -> Any:
 def messages_whose_processor_fails(stage: Stage) -> Any:
     channel = stage.channel()
     message = stage.sender.sends(channel)
-    request = {
-        "AppInstanceArn": stage.app,
-        "Name": "unreachable",
-        "Processors": stage.world.processors("http://127.0.0.1:1/nobody", fallback="ABORT"),
-        "ClientRequestToken": stage.world.id(),
-    }
     assert stage.world.processor  # or skip: only who calls this machine accepts such an ARN
-    flow = stage.world.api("CreateChannelFlow", request)["ChannelFlowArn"]
+    flow = stage.world.new_flow("http://127.0.0.1:1/nobody", within=stage.app)
     stage.host.associate_channel_flow(ChannelArn=channel, ChannelFlowArn=flow)
     stage.forget()
 
