@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from campana.clock import Ids
-from campana.server import tls
+from campana.server import authority, tls
 from campana.server.tls import TlsError, TlsFiles
 from campana.settings import Server, TlsMode
 
@@ -24,7 +24,7 @@ HOSTS = ["127.0.0.1", "::1", "chat.example.com", "localhost"]
 @pytest.fixture
 def make(tmp_path):
     """`make(hosts, days)`: the certificate as a server that starts `days` from now finds it."""
-    return lambda hosts=HOSTS, days=0: tls.self_signed(tmp_path / "tls", hosts, NOW + days * DAY_MS, Ids(seed=1))
+    return lambda hosts=HOSTS, days=0: authority.self_signed(tmp_path / "tls", hosts, NOW + days * DAY_MS, Ids(seed=1))
 
 
 def greet(files: TlsFiles, name: str) -> str:
@@ -97,7 +97,7 @@ def test_a_spoilt_certificate_is_made_anew(make):
 
 def test_a_certificate_of_another_authority_is_made_anew(make, tmp_path):
     make()
-    other = tls.self_signed(tmp_path / "other", HOSTS, NOW, Ids(seed=2))
+    other = authority.self_signed(tmp_path / "other", HOSTS, NOW, Ids(seed=2))
     shutil.copy(other.cert, tmp_path / "tls" / "server.pem")
 
     assert greet(make(), "localhost") == "welcome"

@@ -1,19 +1,18 @@
 """Tokens of identity providers (OpenID Connect): who they speak of, once signature, issuer, audience and time hold.
 
-Signatures are PyJWT's business. Times are checked here, against the `now` that is handed in.
+Signatures are PyJWT's business, which is imported when the first token comes: it is a tenth of a start. Times are
+checked here, against the `now` that is handed in.
 """
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import jwt
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-
-PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 TOKEN_CHARACTERS_MAX: Final = 20_000
 LEEWAY_S: Final = 60  # how far the provider's clock may be ahead
@@ -76,6 +75,8 @@ class Unverified:
 
 def read(token: str) -> Unverified:
     """Raises `BadToken`."""
+    import jwt
+
     if not 4 <= len(token) <= TOKEN_CHARACTERS_MAX:
         raise BadToken("The token's length is out of range")
     try:
@@ -95,7 +96,7 @@ class SigningKey:
 
     id: str | None
     algorithms: tuple[str, ...]
-    key: PublicKey
+    key: "RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey"
 
 
 def signing_keys(document: str) -> list[SigningKey]:
@@ -108,6 +109,11 @@ def signing_keys(document: str) -> list[SigningKey]:
 
 
 def _signing_key(jwk: dict[str, Any]) -> SigningKey | None:
+    import jwt
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
     if jwk.get("use", "sig") != "sig":
         return None
     kind, curve, algorithm, key_id = (jwk.get(name) for name in ("kty", "crv", "alg", "kid"))
@@ -122,7 +128,9 @@ def _signing_key(jwk: dict[str, Any]) -> SigningKey | None:
         key = jwt.PyJWK(jwk, algorithms[0]).key
     except (jwt.PyJWTError, ValueError, TypeError):
         return None
-    if not isinstance(key, PublicKey) or (isinstance(key, RSAPublicKey) and key.key_size < RSA_BITS_MIN):
+    if not isinstance(key, RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey) or (
+        isinstance(key, RSAPublicKey) and key.key_size < RSA_BITS_MIN
+    ):
         return None
     return SigningKey(key_id if isinstance(key_id, str) else None, algorithms, key)
 
@@ -136,6 +144,8 @@ def choose(keys: Sequence[SigningKey], key_id: str | None) -> SigningKey | None:
 
 def verify(token: str, provider: Provider, key: SigningKey, now: int) -> WebIdentity:
     """Whom the token speaks of; raises `BadToken`. `now` in milliseconds."""
+    import jwt
+
     try:
         claims = jwt.decode(
             token,
