@@ -28,7 +28,7 @@ def main() -> int:
     args = _arguments()
     plan: Plan = args.plan
     if args.sockets is not None:
-        plan = replace(plan, sockets=args.sockets)
+        plan = replace(plan, sockets=(args.sockets,))
     console = Console(stderr=True)
     args.dir.mkdir(parents=True, exist_ok=True)
     if machine.filesystem(args.dir) in machine.IN_MEMORY and plan is not SMOKE:
@@ -82,7 +82,7 @@ async def _measure(plan: Plan, folder: Path, tell: Callable[[str], None]) -> Res
     sent = await sends.measure(plan, folder, key, tell)
     disturbed = await noise.measure(plan, folder, key, tell)
     flowed = await flow.measure(plan, folder, key, tell)
-    fanned_out, memory = await fan_out.measure(plan, folder, key, tell)
+    fanned_out = [await fan_out.measure(plan, sockets, folder, key, tell) for sockets in fan_out.fitting(plan.sockets)]
     return Results(
         taken_on=time.strftime("%Y-%m-%d", time.gmtime()),
         commit=machine.commit(),
@@ -93,7 +93,6 @@ async def _measure(plan: Plan, folder: Path, tell: Callable[[str], None]) -> Res
         noise=disturbed,
         flow=flowed,
         fan_out=fanned_out,
-        memory=memory,
     )
 
 
@@ -114,7 +113,7 @@ def _arguments() -> argparse.Namespace:
     )
     plans.add_argument("--smoke", dest="plan", action="store_const", const=SMOKE, help="only to see that it runs")
     parser.set_defaults(plan=FULL)
-    parser.add_argument("--sockets", type=int, metavar="N", help=f"sessions of the fan-out (default: {FULL.sockets:,})")
+    parser.add_argument("--sockets", type=int, metavar="N", help="sessions of the fan-out (default: 1,000 and 10,000)")
     parser.add_argument(
         "--messages",
         type=int,

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -11,7 +11,7 @@ from time import perf_counter
 from bench import servers, world
 from bench.client import Api, Audience, Failed
 from bench.plan import Plan
-from bench.results import FanOut, Memory, Spread, paired
+from bench.results import FanOut, Spread, paired
 from bench.servers import Process
 from bench.signing import Key
 from bench.world import SESSIONS_PER_USER, Channel
@@ -20,27 +20,34 @@ SPARE_DESCRIPTORS = 100
 WARM_USERS = 4
 
 
-async def measure(plan: Plan, folder: Path, key: Key, tell: Callable[[str], None]) -> tuple[FanOut, Memory]:
+def fitting(sizes: Sequence[int]) -> list[int]:
+    """The sizes, none larger than this process may open sockets for; of one size alone nothing is taken away."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    fits = sizes[-1] if limit == resource.RLIM_INFINITY else (limit - SPARE_DESCRIPTORS) // 2
+    return [min(size, fits) for size in sizes] if len(sizes) > 1 else list(sizes)
+
+
+async def measure(plan: Plan, size: int, folder: Path, key: Key, tell: Callable[[str], None]) -> FanOut:
     """The sessions of all members of one channel, ten for each, and as many raw sockets; messages by turns."""
-    _check_descriptors(plan.sockets)
+    _check_descriptors(size)
     with (
-        servers.campana(folder / "campana-fan-out", key) as server,
+        servers.campana(folder / f"campana-fan-out-{size}", key) as server,
         servers.own("raw_sockets", folder / "raw", key, core=0) as raw,
     ):
         api = await Api.connect(server.port, server.signer())
-        tell(f"making the users of {plan.sockets:,} sessions")
-        channel = await world.channel(api, -(-plan.sockets // SESSIONS_PER_USER) + WARM_USERS)
+        tell(f"making the users of {size:,} sessions")
+        channel = await world.channel(api, -(-size // SESSIONS_PER_USER) + WARM_USERS)
         await _warm_up(server, Channel(channel.arn, channel.members[-WARM_USERS:]))
         channel = Channel(channel.arn, channel.members[:-WARM_USERS])
-        tell(f"opening {plan.sockets:,} sessions and as many raw sockets")
+        tell(f"opening {size:,} sessions and as many raw sockets")
         sessions, sockets = Audience(), Audience()
         before = server.resident_kib()
-        await sessions.join(server.port, world.handshakes(server, channel, plan.sockets))
-        per_session = (server.resident_kib() - before) / plan.sockets
+        await sessions.join(server.port, world.handshakes(server, channel, size))
+        per_session = (server.resident_kib() - before) / size
         trigger, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, "127.0.0.1", raw.port)
         before = raw.resident_kib()
-        await sockets.join(raw.port, [b""] * plan.sockets)
-        per_socket = (raw.resident_kib() - before) / plan.sockets
+        await sockets.join(raw.port, [b""] * size)
+        per_socket = (raw.resident_kib() - before) / size
         frame = await _frame(api, sessions, channel)
         ours: list[float] = []
         theirs: list[float] = []
@@ -57,9 +64,14 @@ async def measure(plan: Plan, folder: Path, key: Key, tell: Callable[[str], None
         api.close()
         await sessions.close()
         await sockets.close()
-    return (
-        FanOut(plan.sockets, len(frame), Spread.of(ours), Spread.of(theirs), paired(ours, theirs)),
-        Memory(plan.sockets, round(per_session, 1), round(per_socket, 1)),
+    return FanOut(
+        size,
+        len(frame),
+        Spread.of(ours),
+        Spread.of(theirs),
+        paired(ours, theirs),
+        round(per_session, 1),
+        round(per_socket, 1),
     )
 
 

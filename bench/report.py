@@ -51,20 +51,20 @@ def rows(results: Results) -> Iterator[Row]:
         f"bare round trip to the processor: {flow.bare_round_trip.median:.2f} ms",
         _ratio(flow.ratio),
     )
-    fan_out = results.fan_out
-    yield Row(
-        f"a message to {fan_out.sockets:,} sessions, send to last",
-        f"{fan_out.campana.median:.1f} ms",
-        f"raw sockets, the same {fan_out.frame_bytes:,} bytes: {fan_out.raw.median:.1f} ms",
-        _ratio(fan_out.ratio),
-    )
-    memory = results.memory
-    yield Row(
-        f"memory of an idle session ({memory.sessions:,} of them)",
-        f"{memory.per_session_kib:.1f} KiB",
-        f"raw socket: {memory.per_raw_socket_kib:.1f} KiB",
-        f"{memory.per_session_kib / memory.per_raw_socket_kib:.1f}" if memory.per_raw_socket_kib > 0 else "",
-    )
+    for fan_out in results.fan_out:
+        yield Row(
+            f"a message to {fan_out.sockets:,} sessions, send to last",
+            f"{fan_out.campana.median:.1f} ms",
+            f"raw sockets, the same {fan_out.frame_bytes:,} bytes: {fan_out.raw.median:.1f} ms",
+            _ratio(fan_out.ratio),
+        )
+    for fan_out in results.fan_out:
+        yield Row(
+            f"memory of an idle session ({fan_out.sockets:,} of them)",
+            f"{fan_out.per_session_kib:.1f} KiB",
+            f"raw socket: {fan_out.per_raw_socket_kib:.1f} KiB",
+            f"{fan_out.per_session_kib / fan_out.per_raw_socket_kib:.1f}" if fan_out.per_raw_socket_kib > 0 else "",
+        )
     start = results.start_up
     yield Row(
         "start to first answer",

@@ -80,13 +80,8 @@ class FanOut(msgspec.Struct, frozen=True):
     raw: Spread
     """A process without anything but sockets, writing the same bytes."""
     ratio: Spread
-
-
-class Memory(msgspec.Struct, frozen=True):
-    """Resident memory of the server process, in KiB; the kernel's share of a socket is not in it."""
-
-    sessions: int
     per_session_kib: float
+    """Resident memory of the server process; the kernel's share of a socket is not in it."""
     per_raw_socket_kib: float
 
 
@@ -109,8 +104,7 @@ class Results(msgspec.Struct, frozen=True):
     sends: list[Sends]
     noise: Noise
     flow: Flow
-    fan_out: FanOut
-    memory: Memory
+    fan_out: list[FanOut]
 
 
 class PointAtScale(msgspec.Struct, frozen=True):
