@@ -40,7 +40,7 @@ class Calls:
     lists: int
 
 
-FULL = Calls(one_sender=60, many_senders=320, flow=30, fan_out=10, lists=100)
+FULL = Calls(one_sender=60, many_senders=320, flow=30, fan_out=20, lists=100)
 SMOKE = Calls(one_sender=5, many_senders=40, flow=3, fan_out=2, lists=5)
 
 
