@@ -14,6 +14,7 @@ import uvloop
 from rich.console import Console
 
 from bench import fan_out, flow, machine, noise, report, results, scale, scale_report, sends, servers, start_up
+from bench.capacity import command as capacity
 from bench.client import Failed
 from bench.comparison import command as comparison
 from bench.plan import FULL, QUICK, SMOKE, Plan
@@ -26,6 +27,8 @@ SCALE_PLANS = {FULL: scale.FULL, QUICK: scale.QUICK, SMOKE: scale.SMOKE}
 
 def main() -> int:
     """The exit code: 0 measured, 1 a frame or an answer was not what it must be, or the machine does not do."""
+    if sys.argv[1:2] == ["capacity"]:
+        return capacity.main(sys.argv[2:])
     if sys.argv[1:2] == ["compare"]:
         return comparison.main(sys.argv[2:])
     args = _arguments()

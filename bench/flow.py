@@ -63,18 +63,19 @@ async def call_back(processor: Process, server: Process) -> None:
     api.close()
 
 
-async def associate(api: Api, channel: Channel) -> None:
-    """A flow of one processor for the channel."""
+async def associate(api: Api, *channels: Channel) -> None:
+    """A flow of one processor for these channels of one app instance."""
     processor = {
         "Name": "bench",
         "ExecutionOrder": 1,
         "FallbackAction": "ABORT",
         "Configuration": {"Lambda": {"ResourceArn": FUNCTION_ARN, "InvocationType": "ASYNC"}},
     }
-    fields = {"AppInstanceArn": channel.arn.partition("/channel/")[0], "Name": "bench", "Processors": [processor]}
+    fields = {"AppInstanceArn": channels[0].arn.partition("/channel/")[0], "Name": "bench", "Processors": [processor]}
     flow = await api.call("POST", "/channel-flows", {**fields, "ClientRequestToken": world.token()})
-    path = f"/channels/{label(channel.arn)}/channel-flow"
-    await api.call("PUT", path, {"ChannelFlowArn": flow["ChannelFlowArn"]}, bearer=channel.members[0])
+    for channel in channels:
+        path = f"/channels/{label(channel.arn)}/channel-flow"
+        await api.call("PUT", path, {"ChannelFlowArn": flow["ChannelFlowArn"]}, bearer=channel.members[0])
 
 
 async def delivery_ms(sends: int, server: Process, api: Api, audience: Audience, channel: Channel) -> float:

@@ -3,9 +3,10 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,16 +72,26 @@ def own(module: str, folder: Path, key: Key, *, core: int) -> Iterator[Process]:
 
 @contextmanager
 def started(
-    name: str, words: Sequence[str], key: Key, folder: Path, *, core: int, program: Program = THIS_TREE
+    name: str,
+    words: Sequence[str],
+    key: Key,
+    folder: Path,
+    *,
+    core: int,
+    program: Program = THIS_TREE,
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[Process]:
-    """Python with these arguments, pinned to the first (0) or second (1) core, from its "listening" line to its end."""
+    """Python with these arguments, pinned to the first (0) or second (1) core, from its "listening" line to its end.
+
+    `settings`: more of its environment.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "log"
     with log.open("w") as errors:
         process = subprocess.Popen(
             [program.python, *words],
             cwd=folder,
-            env=environment(key, program.source),
+            env=environment(key, program.source) | dict(settings or {}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -129,3 +140,10 @@ def seconds_of(words: Sequence[str]) -> float:
     begun = perf_counter()
     subprocess.run([sys.executable, *words], check=True, preexec_fn=lambda: pin(0))
     return perf_counter() - begun
+
+
+def free_port() -> int:
+    """One that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
