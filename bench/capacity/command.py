@@ -4,37 +4,62 @@ import argparse
 import asyncio
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import uvloop
 from rich.console import Console
 
-from bench.capacity import costs, measure
+from bench.capacity import check, costs, measure
 from bench.client import Failed
+
+RATES, SECONDS = (50, 150, 300), 8.0
+SMOKE_RATES, SMOKE_SECONDS = (20,), 1.0
 
 
 def main(words: list[str]) -> int:
+    """The exit code: 0 done, 1 a program is missing or an answer was not what it must be."""
     args = _arguments(words)
     console = Console(stderr=True)
     folder = Path(tempfile.mkdtemp(prefix="campana-capacity-", dir=args.dir))
     folder.chmod(0o711)  # PostgreSQL may run as another user
     try:
         with console.status("…") as status, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            measured = runner.run(measure.measure(args.plan, folder, status.update))
+            runner.run((_measure if args.what == "measure" else _check)(args, folder, status.update))
     except Failed as failure:
         console.print(f"bench: {failure}", markup=False)
         return 1
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    (args.json or costs.FILE).write_bytes(msgspec.json.format(msgspec.json.encode(measured)) + b"\n")
     return 0
 
 
+async def _measure(args: argparse.Namespace, folder: Path, tell: Callable[[str], None]) -> None:
+    plan = measure.SMOKE if args.smoke else measure.FULL
+    _write(await measure.measure(plan, folder, tell), args.json or costs.FILE)
+
+
+async def _check(args: argparse.Namespace, folder: Path, tell: Callable[[str], None]) -> None:
+    rates, seconds = (SMOKE_RATES, SMOKE_SECONDS) if args.smoke else (RATES, SECONDS)
+    _write(await check.check(costs.read(args.costs), rates, seconds, folder, tell), args.json or check.FILE)
+
+
+def _write(found: object, file: Path) -> None:
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
+
+
 def _arguments(words: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench capacity")
-    parser.add_argument("what", choices=("measure",))
+    parser = argparse.ArgumentParser(
+        prog="python -m bench capacity",
+        description="What docs/capacity.md is made of. `measure`: unit costs of nodes on a private PostgreSQL and NATS,"
+        " in some minutes. `check`: the simulation's prediction for three nodes against three nodes.",
+    )
+    parser.add_argument("what", choices=("measure", "check"))
     parser.add_argument("--dir", type=Path, default=Path(tempfile.gettempdir()), help="folder for data, on a real disk")
-    parser.add_argument("--smoke", dest="plan", action="store_const", const=measure.SMOKE, default=measure.FULL)
-    parser.add_argument("--json", type=Path, metavar="FILE", help=f"where they go (default: {costs.FILE.name})")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go (default: bench/capacity)")
+    parser.add_argument(
+        "--costs", type=Path, metavar="FILE", default=costs.FILE, help="what `check` predicts with (default: the kept)"
+    )
+    parser.add_argument("--smoke", action="store_true", help="only to see that it runs")
     return parser.parse_args(words)

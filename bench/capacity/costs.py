@@ -30,7 +30,9 @@ class OnPostgres(msgspec.Struct, frozen=True):
     sends_per_second_hot: int
     """32 senders in one channel: its writers follow one another."""
     send_node_us: int
-    """CPU time of the node that takes a send, telling the others included; nobody listens."""
+    """CPU time of the node that takes a send, telling the others included; nobody listens, 32 are under way."""
+    send_node_alone_us: int
+    """The same when each comes by itself."""
     send_db_us: int
     """CPU time of PostgreSQL's processes."""
     wal_bytes: int

@@ -167,6 +167,7 @@ class _Measurement:
             sends_per_second_spread=round(1 / median(used.seconds for used in spread)),
             sends_per_second_hot=round(1 / median(used.seconds for used in hot)),
             send_node_us=node_us,
+            send_node_alone_us=_median(used.nodes[A] for used in alone),
             send_db_us=db_us,
             wal_bytes=_median(used.wal_bytes for used in spread),
             message_bytes=sizes["messages"],

@@ -1,0 +1,150 @@
+"""What an installation needs, added up from unit costs: the arithmetic that needs no simulation.
+
+A node is one process on one core. CPU times are in microseconds, utilisations shares of 1.
+"""
+
+from dataclasses import dataclass, replace
+
+from bench.capacity.costs import OnPostgres
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One installation: nodes on one PostgreSQL and one NATS, and what its users do."""
+
+    nodes: int
+    messages_per_second: float
+    channels: int
+    sessions: int
+    follows: float
+    """Channels that each session follows."""
+    interest: bool = False
+    """Whether a node hears only of channels that are followed there; Campana's nodes hear of all."""
+
+    @property
+    def listeners(self) -> float:
+        """Sessions that hear a message of an average channel."""
+        return self.sessions * self.follows / self.channels
+
+    @property
+    def deliveries_per_second(self) -> float:
+        """Frames written, all nodes together, when all channels are alike."""
+        return self.messages_per_second * self.listeners
+
+    @property
+    def followed(self) -> float:
+        """The share of channels that a node has a follower of, when sessions are spread at random."""
+        return 1 - float((1 - 1 / self.nodes) ** self.listeners)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Jobs of one kind on a node: how many a second, and their cost to a busy node and to one that had to wake up."""
+
+    per_second: float
+    busy_us: float
+    alone_us: float
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLoad:
+    """The utilisation of an average node, and of what."""
+
+    sends: float
+    heard: float
+    deliveries: float
+    idle: float
+
+    @property
+    def total(self) -> float:
+        """Above 1 means: more than a core can do."""
+        return self.sends + self.heard + self.deliveries + self.idle
+
+
+def node_load(costs: OnPostgres, scenario: Scenario) -> NodeLoad:
+    """Of an average node.
+
+    What wakes a node up costs it more than what it finds waiting when it has done something else, so the costs depend
+    on the utilisation u: with A the work if all found it busy and B if all woke it, u = A u + B (1 - u).
+    """
+    rate, nodes = scenario.messages_per_second, scenario.nodes
+    sends = Part(rate / nodes, costs.send_node_us, costs.send_node_alone_us)
+    heard_share = scenario.followed if scenario.interest else 1.0
+    heard = Part(rate * (nodes - 1) / nodes * heard_share, costs.heard_us, costs.heard_alone_us)
+    deliveries = Part(scenario.deliveries_per_second / nodes, costs.socket_us, costs.socket_us)
+    parts = (sends, heard, deliveries)
+    idle = costs.idle_us_per_second / 1e6
+    busy = sum(part.per_second * part.busy_us for part in parts) / 1e6 + idle
+    alone = sum(part.per_second * part.alone_us for part in parts) / 1e6 + idle
+    total = alone / (1 - busy + alone) if busy < 1 else busy
+    share = min(total, 1.0)
+    used = [part.per_second * (share * part.busy_us + (1 - share) * part.alone_us) / 1e6 for part in parts]
+    return NodeLoad(sends=used[0], heard=used[1], deliveries=used[2], idle=idle)
+
+
+def nodes_needed(costs: OnPostgres, scenario: Scenario, most: float, limit: int = 5_000) -> int | None:
+    """The fewest nodes on which none does more than `most` of a core; None if `limit` of them would not do."""
+    low, high = 1, limit
+    if node_load(costs, replace(scenario, nodes=limit)).total > most:
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        if node_load(costs, replace(scenario, nodes=middle)).total <= most:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseLoad:
+    """Of one PostgreSQL."""
+
+    cores: float
+    """CPU time a second."""
+    wal_bytes_per_second: float
+    message_bytes_per_day: float
+    journal_bytes: float
+    """That are there at any time: ten minutes' worth."""
+    answer_bytes: float
+    """That are there at any time: a day's worth."""
+    sweeping: float
+    """Rows that become old, by those that the nodes can remove; above 1 they pile up."""
+
+
+def database_load(costs: OnPostgres, messages_per_second: float) -> DatabaseLoad:
+    """Of so many sends without a flow."""
+    return DatabaseLoad(
+        cores=messages_per_second * costs.send_db_us / 1e6,
+        wal_bytes_per_second=messages_per_second * costs.wal_bytes,
+        message_bytes_per_day=messages_per_second * costs.message_bytes * DAY_S,
+        journal_bytes=messages_per_second * costs.journal_bytes * JOURNAL_S,
+        answer_bytes=messages_per_second * costs.answer_bytes * DAY_S,
+        sweeping=messages_per_second / costs.swept_per_second,
+    )
+
+
+DAY_S = 86_400
+JOURNAL_S = 600
+
+
+@dataclass(frozen=True, slots=True)
+class NatsLoad:
+    """Of one NATS server that all nodes are connected to."""
+
+    cores: float
+    bytes_in_per_second: float
+    bytes_to_each_node_per_second: float
+    bytes_out_per_second: float
+
+
+def nats_load(costs: OnPostgres, scenario: Scenario) -> NatsLoad:
+    """A message goes to each node but the one it comes from."""
+    share = scenario.followed if scenario.interest else 1.0
+    to_each = scenario.messages_per_second * (scenario.nodes - 1) / scenario.nodes * share
+    return NatsLoad(
+        cores=(scenario.messages_per_second * costs.nats_in_us + scenario.nodes * to_each * costs.nats_out_us) / 1e6,
+        bytes_in_per_second=scenario.messages_per_second * costs.nats_bytes,
+        bytes_to_each_node_per_second=to_each * costs.nats_bytes,
+        bytes_out_per_second=scenario.nodes * to_each * costs.nats_bytes,
+    )
