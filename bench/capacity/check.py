@@ -53,6 +53,11 @@ class Check(msgspec.Struct, frozen=True):
     predicted: Seen
 
 
+def read(file: Path = FILE) -> list[Check]:
+    """What was measured last, and kept."""
+    return msgspec.json.decode(file.read_bytes(), type=list[Check])
+
+
 async def check(
     costs: Costs, rates: tuple[int, ...], seconds: float, folder: Path, tell: Callable[[str], None]
 ) -> list[Check]:

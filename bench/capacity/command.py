@@ -11,7 +11,7 @@ import msgspec
 import uvloop
 from rich.console import Console
 
-from bench.capacity import check, costs, measure
+from bench.capacity import check, costs, measure, page
 from bench.client import Failed
 
 RATES, SECONDS = (50, 150, 300), 8.0
@@ -21,6 +21,9 @@ SMOKE_RATES, SMOKE_SECONDS = (20,), 1.0
 def main(words: list[str]) -> int:
     """The exit code: 0 done, 1 a program is missing or an answer was not what it must be."""
     args = _arguments(words)
+    if args.what == "write":
+        page.write(costs.read(args.costs), check.read())
+        return 0
     console = Console(stderr=True)
     folder = Path(tempfile.mkdtemp(prefix="campana-capacity-", dir=args.dir))
     folder.chmod(0o711)  # PostgreSQL may run as another user
@@ -53,9 +56,10 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench capacity",
         description="What docs/capacity.md is made of. `measure`: unit costs of nodes on a private PostgreSQL and NATS,"
-        " in some minutes. `check`: the simulation's prediction for three nodes against three nodes.",
+        " in some minutes. `check`: the simulation's prediction for three nodes against three nodes. `write`: the page"
+        " and its figure.",
     )
-    parser.add_argument("what", choices=("measure", "check"))
+    parser.add_argument("what", choices=("measure", "check", "write"))
     parser.add_argument("--dir", type=Path, default=Path(tempfile.gettempdir()), help="folder for data, on a real disk")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go (default: bench/capacity)")
     parser.add_argument(
