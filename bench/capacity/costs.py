@@ -44,9 +44,9 @@ class OnPostgres(msgspec.Struct, frozen=True):
     answer_bytes: int
     """Of its answer for the client request token, which is kept for a day."""
     heard_us: int
-    """CPU time of another node for a message that nobody there follows, when they come in a stream."""
+    """CPU time of another node for a message that nobody there follows, when others wait with it."""
     heard_alone_us: int
-    """The same when each comes by itself."""
+    """The same when each comes by itself, and wakes the node up."""
     socket_us: float
     """CPU time for each session that a message is written to: the slope between few and many of them."""
     frame_bytes: int

@@ -15,8 +15,8 @@ DB_CORES = 16
 WAL_BYTES_PER_SECOND = 200e6
 LINK_BITS_PER_SECOND = 1e9
 
-WIDTH, HEIGHT = 860, 470
-LEFT, RIGHT, TOP, BOTTOM = 70, 250, 56, 56
+WIDTH, HEIGHT = 900, 470
+LEFT, RIGHT, TOP, BOTTOM = 70, 300, 56, 56
 POINTS = 60
 COLOURS = ("#b3261e", "#6a3fa0", "#1f6fb4", "#2e7d32", "#b26a00")
 
@@ -27,7 +27,7 @@ def lines(costs: Costs, rate: float) -> dict[str, float]:
     database = database_load(costs.postgres, rate)
     return {
         "removal of old rows": database.sweeping,
-        "a node's core, for hearing alone": _hearing(costs, scenario),
+        "a node's core, for hearing alone": node_load(costs.postgres, scenario).heard,
         f"{DB_CORES} cores of PostgreSQL": database.cores / DB_CORES,
         f"WAL, {WAL_BYTES_PER_SECOND / 1e6:.0f} MB/s": database.wal_bytes_per_second / WAL_BYTES_PER_SECOND,
         f"NATS to a node, {LINK_BITS_PER_SECOND / 1e9:.0f} Gbit/s": nats_load(
@@ -36,13 +36,6 @@ def lines(costs: Costs, rate: float) -> dict[str, float]:
         * 8
         / LINK_BITS_PER_SECOND,
     }
-
-
-def _hearing(costs: Costs, scenario: Scenario) -> float:
-    """As if it did nothing else: by the cost of what comes in a stream once that is more than the node can do alone."""
-    per_second = scenario.messages_per_second * (NODES - 1) / NODES
-    lazy = Scenario(NODES, scenario.messages_per_second, scenario.channels, 0, 0.0)
-    return max(per_second * costs.postgres.heard_us / 1e6, min(1.0, node_load(costs.postgres, lazy).heard))
 
 
 def svg(costs: Costs) -> str:

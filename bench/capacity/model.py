@@ -48,12 +48,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class NodeLoad:
-    """The utilisation of an average node, and of what."""
+    """What an average node does, in cores it would take if it were never idle: at 1 there is no more."""
 
     sends: float
     heard: float
     deliveries: float
     idle: float
+    seen: float
+    """The utilisation that `top` shows: higher, because a process that waits is woken for each thing."""
 
     @property
     def total(self) -> float:
@@ -64,8 +66,8 @@ class NodeLoad:
 def node_load(costs: OnPostgres, scenario: Scenario) -> NodeLoad:
     """Of an average node.
 
-    What wakes a node up costs it more than what it finds waiting when it has done something else, so the costs depend
-    on the utilisation u: with A the work if all found it busy and B if all woke it, u = A u + B (1 - u).
+    What wakes a node up costs it more than what it finds waiting when it has done something else. So with A cores if
+    all found it busy and B if all woke it, the utilisation u is that for which u = A u + B (1 - u).
     """
     rate, nodes = scenario.messages_per_second, scenario.nodes
     sends = Part(rate / nodes, costs.send_node_us, costs.send_node_alone_us)
@@ -76,10 +78,13 @@ def node_load(costs: OnPostgres, scenario: Scenario) -> NodeLoad:
     idle = costs.idle_us_per_second / 1e6
     busy = sum(part.per_second * part.busy_us for part in parts) / 1e6 + idle
     alone = sum(part.per_second * part.alone_us for part in parts) / 1e6 + idle
-    total = alone / (1 - busy + alone) if busy < 1 else busy
-    share = min(total, 1.0)
-    used = [part.per_second * (share * part.busy_us + (1 - share) * part.alone_us) / 1e6 for part in parts]
-    return NodeLoad(sends=used[0], heard=used[1], deliveries=used[2], idle=idle)
+    return NodeLoad(
+        sends=sends.per_second * sends.busy_us / 1e6,
+        heard=heard.per_second * heard.busy_us / 1e6,
+        deliveries=deliveries.per_second * deliveries.busy_us / 1e6,
+        idle=idle,
+        seen=alone / (1 - busy + alone) if busy < 1 else 1.0,
+    )
 
 
 def nodes_needed(costs: OnPostgres, scenario: Scenario, most: float, limit: int = 5_000) -> int | None:
