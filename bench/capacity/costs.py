@@ -71,6 +71,9 @@ class OnPostgres(msgspec.Struct, frozen=True):
     list_db_us: int
     swept_per_second: int
     """Old rows of one table that the nodes remove in a second."""
+    poll_topic_node_us: float
+    """For each topic that a node looks after, every five seconds, in case a notification was lost."""
+    poll_topic_db_us: float
     idle_us_per_second: int
     """CPU time of a node that has nothing to do."""
 

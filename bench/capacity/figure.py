@@ -8,6 +8,7 @@ from bench.capacity.costs import Costs
 from bench.capacity.model import Scenario, database_load, nats_load, node_load
 
 NODES = 20
+CHANNELS = 500
 LISTENERS = 100
 RATES = (100, 100_000)
 SHARES = (0.01, 10.0)
@@ -23,8 +24,8 @@ COLOURS = ("#b3261e", "#6a3fa0", "#1f6fb4", "#2e7d32", "#b26a00")
 
 def lines(costs: Costs, rate: float) -> dict[str, float]:
     """The share of each part that so many messages a second use up, in one installation."""
-    scenario = Scenario(NODES, rate, 1_000, LISTENERS * 1_000, 1.0)
-    database = database_load(costs.postgres, rate)
+    scenario = Scenario(NODES, rate, CHANNELS, LISTENERS * CHANNELS, 1.0)
+    database = database_load(costs.postgres, scenario)
     return {
         "removal of old rows": database.sweeping,
         "a node's core, for hearing alone": node_load(costs.postgres, scenario).heard,

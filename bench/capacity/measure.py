@@ -22,6 +22,11 @@ from bench.sends import Load
 from bench.servers import THIS_TREE, Process
 from bench.signing import Key, label
 from bench.world import Channel
+from campana.clock import SystemClock
+from campana.delivery.hub import Follower, Hub
+from campana.delivery.journal_reader import JournalReader
+from campana.delivery.notifier.memory import MemoryNotifier
+from campana.store.postgres import PostgresDatabase
 
 Tell = Callable[[str], None]
 
@@ -39,11 +44,12 @@ class Plan:
     messages: int  # of a fan-out
     channels: int  # of a user whose session follows many
     old_rows: int  # for the sweeper
+    topics: int  # of a poll
     idle_s: float
 
 
-FULL = Plan(7, paths.FULL, 2_000, 300, 100, 1_000, 40, 200, 40_000, 3.0)
-SMOKE = Plan(1, paths.SMOKE, 60, 10, 5, 20, 3, 5, 1_000, 0.2)
+FULL = Plan(7, paths.FULL, 2_000, 300, 100, 1_000, 40, 200, 40_000, 5_000, 3.0)
+SMOKE = Plan(1, paths.SMOKE, 60, 10, 5, 20, 3, 5, 1_000, 100, 0.2)
 
 CHANNELS = 32
 MEMBERS = 10
@@ -163,6 +169,7 @@ class _Measurement:
         socket_us, frame_bytes, session_kib, open_us = await self._fan_out(api, app)
         flows = await self._flows(api, channels)
         open_channel_us = await self._open_many(api, app, open_us)
+        poll_node_us, poll_db_us = await self._polled()
         api.close()
         node_us = _median(used.nodes[A] for used in spread)
         db_us = _median(used.db for used in spread)
@@ -194,6 +201,8 @@ class _Measurement:
             list_node_us=_median(used.nodes[A] for used in lists),
             list_db_us=_median(used.db for used in lists),
             swept_per_second=await self._swept(),
+            poll_topic_node_us=poll_node_us,
+            poll_topic_db_us=poll_db_us,
             idle_us_per_second=round(idle),
         )
 
@@ -339,6 +348,33 @@ class _Measurement:
             found.append((await self._work.use(5, work)).nodes[B])
             await audience.close()
         return round((median(found) - open_us) / self._plan.channels, 1)
+
+    async def _polled(self) -> tuple[float, float]:
+        """Microseconds of CPU time of a node, and of PostgreSQL, for each topic that a node looks after in a poll.
+
+        By the node's own reader, in this process: in a node it would be told apart from nothing else.
+        """
+        self._tell("PostgreSQL, topics are looked after")
+        arn = "arn:aws:chime:us-east-1:123456789012:app-instance/0d6e1b1e-2f9b-4a55-8f0e-6a3c1f0a7b10/channel"
+        names = [f"channel/{arn}/{number:08d}-2f9b-4a55-8f0e-6a3c1f0a7b10" for number in range(self._plan.topics)]
+        values = ", ".join(f"('{name}', 1)" for name in names)
+        self._all.postgres.run(f"INSERT INTO topics (name, head) VALUES {values}")
+        self._all.postgres.run("ANALYZE topics")
+        database = PostgresDatabase(self._all.postgres.url, connections_max=2)
+        reader = JournalReader(database, MemoryNotifier(), Hub(), SystemClock(), str.encode)
+        reader.open(Follower("user"), [(name, 2) for name in names])
+        await reader.settle()
+        own: list[float] = []
+
+        async def work() -> None:
+            begun = time.process_time()
+            reader.poll()
+            await reader.settle()
+            own.append((time.process_time() - begun) * 1e6 / len(names))
+
+        used = [await self._work.use(len(names), work) for _ in range(self._plan.rounds + 1)]
+        await database.close()
+        return round(median(own[1:]), 2), round(median(each.db for each in used[1:]), 2)
 
     async def _swept(self) -> int:
         """Rows a second that the nodes remove of a table."""

@@ -6,6 +6,12 @@ A node is one process on one core. CPU times are in microseconds, utilisations s
 from dataclasses import dataclass, replace
 
 from bench.capacity.costs import OnPostgres
+from campana.delivery.journal_reader import POLL_SECONDS
+from campana.limits import JOURNAL_MS
+
+DAY_S = 86_400
+JOURNAL_S = JOURNAL_MS / 1000
+POLL_S = POLL_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,11 @@ class Scenario:
         """The share of channels that a node has a follower of, when sessions are spread at random."""
         return 1 - float((1 - 1 / self.nodes) ** self.listeners)
 
+    @property
+    def topics_of_node(self) -> float:
+        """That a node looks after in each poll: its sessions' users and the channels that they follow."""
+        return self.sessions / self.nodes + self.channels * self.followed
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -54,6 +65,7 @@ class NodeLoad:
     heard: float
     deliveries: float
     idle: float
+    """What it does in any case: timers, and the poll of the topics that it follows."""
     seen: float
     """The utilisation that `top` shows: higher, because a process that waits is woken for each thing."""
 
@@ -75,7 +87,7 @@ def node_load(costs: OnPostgres, scenario: Scenario) -> NodeLoad:
     heard = Part(rate * (nodes - 1) / nodes * heard_share, costs.heard_us, costs.heard_alone_us)
     deliveries = Part(scenario.deliveries_per_second / nodes, costs.socket_us, costs.socket_us)
     parts = (sends, heard, deliveries)
-    idle = costs.idle_us_per_second / 1e6
+    idle = idle_load(costs, scenario)
     busy = sum(part.per_second * part.busy_us for part in parts) / 1e6 + idle
     alone = sum(part.per_second * part.alone_us for part in parts) / 1e6 + idle
     return NodeLoad(
@@ -85,6 +97,12 @@ def node_load(costs: OnPostgres, scenario: Scenario) -> NodeLoad:
         idle=idle,
         seen=alone / (1 - busy + alone) if busy < 1 else 1.0,
     )
+
+
+def idle_load(costs: OnPostgres, scenario: Scenario) -> float:
+    """The share of a core that an average node needs while nobody sends anything."""
+    polled_per_second = scenario.topics_of_node / POLL_S
+    return (costs.idle_us_per_second + polled_per_second * costs.poll_topic_node_us) / 1e6
 
 
 def nodes_needed(costs: OnPostgres, scenario: Scenario, most: float, limit: int = 5_000) -> int | None:
@@ -106,7 +124,7 @@ class DatabaseLoad:
     """Of one PostgreSQL."""
 
     cores: float
-    """CPU time a second."""
+    """CPU time a second, for sends and for the nodes' polls."""
     wal_bytes_per_second: float
     message_bytes_per_day: float
     journal_bytes: float
@@ -117,20 +135,18 @@ class DatabaseLoad:
     """Rows that become old, by those that the nodes can remove; above 1 they pile up."""
 
 
-def database_load(costs: OnPostgres, messages_per_second: float) -> DatabaseLoad:
-    """Of so many sends without a flow."""
+def database_load(costs: OnPostgres, scenario: Scenario) -> DatabaseLoad:
+    """Of sends without a flow, and of the nodes' polls."""
+    messages_per_second = scenario.messages_per_second
+    polled_per_second = scenario.nodes * scenario.topics_of_node / POLL_S
     return DatabaseLoad(
-        cores=messages_per_second * costs.send_db_us / 1e6,
+        cores=(messages_per_second * costs.send_db_us + polled_per_second * costs.poll_topic_db_us) / 1e6,
         wal_bytes_per_second=messages_per_second * costs.wal_bytes,
         message_bytes_per_day=messages_per_second * costs.message_bytes * DAY_S,
         journal_bytes=messages_per_second * costs.journal_bytes * JOURNAL_S,
         answer_bytes=messages_per_second * costs.answer_bytes * DAY_S,
         sweeping=messages_per_second / costs.swept_per_second,
     )
-
-
-DAY_S = 86_400
-JOURNAL_S = 600
 
 
 @dataclass(frozen=True, slots=True)

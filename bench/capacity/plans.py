@@ -99,7 +99,7 @@ def cell(costs: OnPostgres, cells: int, reading: Reading = CHOSEN) -> Cell:
         cells,
         placed if nodes else None,
         node_load(costs, placed),
-        database_load(costs, placed.messages_per_second),
+        database_load(costs, placed),
         nats_load(costs, placed),
     )
 

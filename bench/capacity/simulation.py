@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 
 from bench.capacity.costs import OnPostgres
-from bench.capacity.model import Scenario
+from bench.capacity.model import Scenario, idle_load
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,8 @@ class _Simulation:
             getattr(self, what)(now, *about)
         span = end - self._from
         outcome = self._outcome
-        outcome.node_utilisation = [used / 1e6 / span for used in self._used]
+        idle = idle_load(self._costs, self._scenario)
+        outcome.node_utilisation = [idle + used / 1e6 / span for used in self._used]
         outcome.db_utilisation = self._db_used / 1e6 / span / self._setup.db_cores
         outcome.sends_per_second = self._committed / span
         outcome.deliveries_per_second = self._delivered / span

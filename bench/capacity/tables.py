@@ -6,7 +6,7 @@ from dataclasses import replace
 from bench.capacity import plans
 from bench.capacity.check import Check, Seen
 from bench.capacity.costs import Costs
-from bench.capacity.model import DAY_S, Scenario, database_load, node_load
+from bench.capacity.model import DAY_S, Scenario, node_load
 from bench.capacity.simulation import Setup, simulate
 from bench.report import of_machine
 
@@ -47,7 +47,14 @@ def unit_costs(costs: Costs, _: Sequence[Check]) -> str:
         ),
         ("ListChannelMessages, 50 of them, PostgreSQL", f"{big.list_node_us:,} µs", f"{big.list_db_us:,} µs", "", ""),
         ("a session opens, in one channel", f"{big.open_us:,} µs", "", "", ""),
-        ("and for each channel more", f"{big.open_channel_us:.0f} µs", "", "", ""),
+        ("and for each channel more", f"{big.open_channel_us:.1f} µs", "", "", ""),
+        (
+            "a topic is looked after, every five seconds",
+            f"{big.poll_topic_node_us:.1f} µs",
+            f"{big.poll_topic_db_us:.1f} µs",
+            "",
+            "",
+        ),
     ]
     return "\n".join(
         [
@@ -125,7 +132,7 @@ def cells(costs: Costs, _: Sequence[Check]) -> str:
                 f"{cell.cells}",
                 f"{per_cell:,}/s, {plans.CONNECTED // cell.cells:,}",
                 f"{scenario.nodes} ({scenario.nodes * cell.cells:,})" if scenario else "none is enough",
-                f"{cell.node.sends:.2f} + {cell.node.heard:.2f} + {cell.node.deliveries:.2f}",
+                f"{cell.node.sends:.2f} + {cell.node.heard:.2f} + {cell.node.deliveries:.2f} + {cell.node.idle:.2f}",
                 f"{cell.database.cores:.1f}",
                 f"{cell.database.wal_bytes_per_second / 1e6:,.0f} MB/s",
                 nats if scenario is not None else "",
@@ -134,7 +141,7 @@ def cells(costs: Costs, _: Sequence[Check]) -> str:
             )
         )
     columns = (
-        "cells", "messages, sessions of each", "nodes of each (of all)", "cores of a node: sends + hearing + frames",
+        "cells", "messages, sessions of each", "nodes of each (of all)", "a node: sends + hearing + frames + polls",
         "PostgreSQL: cores", "WAL", "NATS: cores, network", "NATS to each node", "old rows by what is removed",
     )  # fmt: skip
     return "\n".join(_table(columns, rows))
@@ -177,8 +184,8 @@ def storage(costs: Costs, _: Sequence[Check]) -> str:
     """What lies on disk, and how it would be cut."""
     rows = []
     for number in plans.CELLS:
-        rate = plans.MESSAGES_PER_SECOND / number
-        load = database_load(costs.postgres, rate)
+        cell = plans.cell(costs.postgres, number)
+        rate, load = plans.MESSAGES_PER_SECOND / number, cell.database
         day = load.message_bytes_per_day
         rows.append(
             (
