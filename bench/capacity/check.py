@@ -9,6 +9,7 @@ import gc
 import random
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
@@ -25,7 +26,7 @@ from bench.signing import Key, Signer
 from bench.world import Channel
 
 FILE = Path(__file__).with_name("check.json")
-NODES, CHANNELS, SESSIONS, FOLLOWS = 3, 20, 300, 2
+NODES, CHANNELS, FOLLOWS = 3, 20, 2
 SEED = 7
 SETTLE_S = 1.0
 _ID = re.compile(rb'"MessageId":"([0-9a-f]{64})"')
@@ -58,28 +59,39 @@ def read(file: Path = FILE) -> list[Check]:
     return msgspec.json.decode(file.read_bytes(), type=list[Check])
 
 
-async def check(
-    costs: Costs, rates: tuple[int, ...], seconds: float, folder: Path, tell: Callable[[str], None]
-) -> list[Check]:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is tried."""
+
+    sessions: int
+    rates: tuple[int, ...]
+    seconds: float
+
+
+FULL = Plan(300, (50, 150, 300), 8.0)
+SMOKE = Plan(20, (20,), 1.0)
+
+
+async def check(plan: Plan, costs: Costs, folder: Path, tell: Callable[[str], None]) -> list[Check]:
     """One installation, one rate after the other."""
     servers.pin(1)
     key = Key.made()
     with installed(folder / "check", NODES, key) as all:
-        crowd = await _Crowd.gathered(all, tell)
-        await crowd.run(rates[0], 1.0)  # to be warm
+        crowd = await _Crowd.gathered(all, plan.sessions, tell)
+        await crowd.run(plan.rates[0], 1.0)  # to be warm
         found = []
-        for rate in rates:
+        for rate in plan.rates:
             tell(f"{rate} messages a second")
-            measured = await crowd.run(rate, seconds)
-            found.append(Check(rate, measured, predicted(costs, rate, seconds)))
+            measured = await crowd.run(rate, plan.seconds)
+            found.append(Check(rate, measured, predicted(plan, costs, rate)))
         crowd.close()
     return found
 
 
-def predicted(costs: Costs, rate: int, seconds: float) -> Seen:
+def predicted(plan: Plan, costs: Costs, rate: int) -> Seen:
     """By the simulation, for the same installation."""
-    scenario = Scenario(NODES, rate, CHANNELS, SESSIONS, FOLLOWS)
-    setup = Setup(db_cores=1, seconds=seconds, node_cores=(0,) * NODES, seed=SEED)
+    scenario = Scenario(NODES, rate, CHANNELS, plan.sessions, FOLLOWS)
+    setup = Setup(db_cores=1, seconds=plan.seconds, node_cores=(0,) * NODES, seed=SEED)
     outcome = simulate(costs.postgres, scenario, setup)
     return Seen(
         nodes_cpu=round(sum(outcome.node_utilisation), 3),
@@ -138,12 +150,12 @@ class _Crowd:
         self._failure = ""
 
     @classmethod
-    async def gathered(cls, all: Installation, tell: Callable[[str], None]) -> "_Crowd":
+    async def gathered(cls, all: Installation, sessions: int, tell: Callable[[str], None]) -> "_Crowd":
         draw = random.Random(SEED)
         node = all.nodes[0]
         api = await Api.connect(node.port, node.signer())
-        tell(f"{SESSIONS} users in {FOLLOWS} of {CHANNELS} channels each")
-        sender, *users = (await world.channel(api, SESSIONS + 1)).members
+        tell(f"{sessions} users in {FOLLOWS} of {CHANNELS} channels each")
+        sender, *users = (await world.channel(api, sessions + 1)).members
         app = sender.partition("/user/")[0]
         members: list[list[str]] = [[sender] for _ in range(CHANNELS)]
         for user in users:
@@ -152,7 +164,7 @@ class _Crowd:
         channels = [await world.another_channel(api, app, tuple(each)) for each in members]
         api.close()
         crowd = cls(all, channels)
-        tell(f"{SESSIONS} sessions")
+        tell(f"{sessions} sessions")
         for number, user in enumerate(users):
             place = draw.choice(all.nodes)
             greeted = asyncio.Event()

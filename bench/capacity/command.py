@@ -14,9 +14,6 @@ from rich.console import Console
 from bench.capacity import check, costs, measure, page
 from bench.client import Failed
 
-RATES, SECONDS = (50, 150, 300), 8.0
-SMOKE_RATES, SMOKE_SECONDS = (20,), 1.0
-
 
 def main(words: list[str]) -> int:
     """The exit code: 0 done, 1 a program is missing or an answer was not what it must be."""
@@ -44,8 +41,8 @@ async def _measure(args: argparse.Namespace, folder: Path, tell: Callable[[str],
 
 
 async def _check(args: argparse.Namespace, folder: Path, tell: Callable[[str], None]) -> None:
-    rates, seconds = (SMOKE_RATES, SMOKE_SECONDS) if args.smoke else (RATES, SECONDS)
-    _write(await check.check(costs.read(args.costs), rates, seconds, folder, tell), args.json or check.FILE)
+    plan = check.SMOKE if args.smoke else check.FULL
+    _write(await check.check(plan, costs.read(args.costs), folder, tell), args.json or check.FILE)
 
 
 def _write(found: object, file: Path) -> None:

@@ -15,7 +15,6 @@ from bench.servers import Process
 from bench.signing import Key, label
 from bench.world import Channel
 
-FAN_OUT_SESSIONS = 500
 SENDERS = 32
 CALLS_TIMEOUT_S = 60.0
 
@@ -37,11 +36,12 @@ class Calls:
     many_senders: int
     flow: int
     fan_out: int
+    fan_out_sessions: int
     lists: int
 
 
-FULL = Calls(one_sender=60, many_senders=320, flow=30, fan_out=20, lists=100)
-SMOKE = Calls(one_sender=5, many_senders=40, flow=3, fan_out=2, lists=5)
+FULL = Calls(one_sender=60, many_senders=320, flow=30, fan_out=20, fan_out_sessions=500, lists=100)
+SMOKE = Calls(one_sender=5, many_senders=40, flow=3, fan_out=2, fan_out_sessions=20, lists=5)
 
 
 class Subject:
@@ -85,8 +85,9 @@ class Subject:
         await flow.associate(self._api, self._flowing)
         listening = Channel(self._flowing.arn, self._flowing.members[1:])  # the sender would also hear the pending one
         await self._hears_flow.join(server.port, world.handshakes(server, listening, 1))
-        self._crowded = await world.channel(self._api, FAN_OUT_SESSIONS // world.SESSIONS_PER_USER)
-        await self._crowd.join(server.port, world.handshakes(server, self._crowded, FAN_OUT_SESSIONS))
+        sessions = self._calls.fan_out_sessions
+        self._crowded = await world.channel(self._api, sessions // world.SESSIONS_PER_USER)
+        await self._crowd.join(server.port, world.handshakes(server, self._crowded, sessions))
 
     def paths(self) -> dict[str, Callable[[], Awaitable[Cost]]]:
         """By name, in the order in which they are measured: each call of one is a round."""
@@ -94,7 +95,7 @@ class Subject:
             "SendChannelMessage, 1 sender": lambda: self._send(1, self._calls.one_sender),
             f"SendChannelMessage, {SENDERS} senders": lambda: self._send(SENDERS, self._calls.many_senders),
             "through a flow, send to delivery": self._flow,
-            f"fan-out to {FAN_OUT_SESSIONS} sessions": self._fan_out,
+            f"fan-out to {self._calls.fan_out_sessions} sessions": self._fan_out,
             "ListChannelMessages, 50 of them": self._list,
         }
 
