@@ -84,7 +84,7 @@ async def check(plan: Plan, costs: Costs, folder: Path, tell: Callable[[str], No
             tell(f"{rate} messages a second")
             measured = await crowd.run(rate, plan.seconds)
             found.append(Check(rate, measured, predicted(plan, costs, rate)))
-        crowd.close()
+        await crowd.close()
     return found
 
 
@@ -113,10 +113,14 @@ class _Ear(asyncio.Protocol):
         self._greeted: Callable[[], None] | None = greeted
         self._rest = b""
         self.transport: asyncio.Transport
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.transport = transport
         transport.write(self._handshake)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost.set_result(None)
 
     def data_received(self, data: bytes) -> None:
         now = perf_counter()
@@ -216,11 +220,14 @@ class _Crowd:
             delivered_p99_ms=round(percentile(delivered, 0.99), 2),
         )
 
-    def close(self) -> None:
-        for ear in self._ears:
-            ear.transport.abort()
+    async def close(self) -> None:
+        """Cut all connections, until they are gone: the nodes would wait for them."""
         for connection in (each for node in self._idle for each in node):
             connection.transport.abort()
+        for ear in self._ears:
+            ear.transport.abort()
+        for ear in self._ears:
+            await ear.lost
 
     async def _connection(self, node: int) -> HttpConnection:
         if self._idle[node]:
