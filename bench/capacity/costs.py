@@ -34,7 +34,12 @@ class OnPostgres(msgspec.Struct, frozen=True):
     send_node_alone_us: int
     """The same when each comes by itself."""
     send_db_us: int
-    """CPU time of PostgreSQL's processes."""
+    """CPU time of PostgreSQL's processes, 32 under way."""
+    send_db_alone_us: int
+    """The same when each comes by itself."""
+    send_p50_ms: float
+    """From a send to its answer, when each comes by itself."""
+    send_p99_ms: float
     wal_bytes: int
     """Of a send, without full pages after a checkpoint."""
     message_bytes: int

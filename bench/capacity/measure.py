@@ -18,7 +18,7 @@ from bench.client import Api, Audience, Failed
 from bench.comparison import paths
 from bench.comparison.commits import Version
 from bench.comparison.paths import Calls, Cost, Subject
-from bench.sends import Load
+from bench.sends import Load, Round
 from bench.servers import THIS_TREE, Process
 from bench.signing import Key, label
 from bench.world import Channel
@@ -150,6 +150,7 @@ class _Measurement:
         self._processor = processor
         self._tell = tell
         self._node = all.nodes[A]
+        self._alone: list[Round] = []
 
     async def run(self) -> OnPostgres:
         api = await Api.connect(self._node.port, self._node.signer())
@@ -181,6 +182,9 @@ class _Measurement:
             send_node_us=node_us,
             send_node_alone_us=_median(used.nodes[A] for used in alone),
             send_db_us=db_us,
+            send_db_alone_us=_median(used.db for used in alone),
+            send_p50_ms=round(median(each.p50 for each in self._alone), 2),
+            send_p99_ms=round(median(each.p99 for each in self._alone), 2),
             wal_bytes=_median(used.wal_bytes for used in spread),
             message_bytes=sizes["messages"],
             journal_bytes=sizes["journal"],
@@ -223,7 +227,9 @@ class _Measurement:
         ]
 
         async def work() -> None:
-            await Load(requests, 0.0, LOAD_TIMEOUT_S).run(self._node.port, senders)
+            seen = await Load(requests, 0.0, LOAD_TIMEOUT_S).run(self._node.port, senders)
+            if senders == 1:
+                self._alone.append(seen)
 
         return await self._work.use(count, work)
 

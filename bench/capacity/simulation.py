@@ -1,5 +1,7 @@
 """A discrete-event simulation of one installation: messages from their senders to their last listener.
 
+How long each piece of work takes is drawn: on average what it costs, spread as the answers to single sends are.
+
 Every node is a queue with one server (a core; nodes may share one), PostgreSQL a queue with as many servers as it has
 cores, each channel a lock that its writers take one after the other. The draws come from one seed.
 
@@ -14,6 +16,8 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from math import log
+from statistics import NormalDist
 
 from bench.capacity.costs import OnPostgres
 from bench.capacity.model import Scenario, idle_load
@@ -75,9 +79,9 @@ class _Message:
 
 @dataclass(slots=True)
 class _Core:
-    """One server with a queue; jobs are (message, node, kind)."""
+    """One server with a queue; jobs are (message, node, kind, whether the node was woken for it)."""
 
-    queue: "deque[tuple[_Message, int, str]]" = field(default_factory=deque)
+    queue: "deque[tuple[_Message, int, str, bool]]" = field(default_factory=deque)
     busy: bool = False
 
 
@@ -100,6 +104,9 @@ class _Simulation:
         self._db_free = setup.db_cores
         self._db_queue: deque[_Message] = deque()
         self._from = setup.seconds / 10
+        self._pending = [0] * scenario.nodes
+        # That one in a hundred takes so much longer than the one in the middle; log-normal, as waiting often is.
+        self._sigma = log(costs.send_p99_ms / costs.send_p50_ms) / NormalDist().inv_cdf(0.99)
         self._used = [0.0] * scenario.nodes  # microseconds
         self._db_used = 0.0
         self._committed = self._delivered = self._in_time = self._in_time_committed = 0
@@ -161,15 +168,16 @@ class _Simulation:
 
     def _job(self, now: float, message: _Message, node: int, kind: str) -> None:
         core = self._cores[self._core_of[node]]
-        core.queue.append((message, node, kind))
+        core.queue.append((message, node, kind, self._pending[node] == 0))
+        self._pending[node] += 1
         if not core.busy:
-            self._next(now, core, woken=True)
+            self._next(now, core)
 
-    def _next(self, now: float, core: _Core, *, woken: bool) -> None:
+    def _next(self, now: float, core: _Core) -> None:
         core.busy = bool(core.queue)
         if not core.queue:
             return
-        message, node, kind = core.queue.popleft()
+        message, node, kind, woken = core.queue.popleft()
         costs = self._costs
         followers = self._followers[message.channel][node]
         writing = followers * costs.socket_us
@@ -178,18 +186,24 @@ class _Simulation:
             work = float(costs.send_node_alone_us if woken else costs.send_node_us)
         elif kind == "hear":
             work += costs.heard_alone_us if woken else costs.heard_us
+        work *= self._spread()
         done = now + work / 1e6
         if now >= self._from:
             self._used[node] += work
         if kind != "send" and followers and message.at >= self._from:
             self._delivered += followers
             self._outcome.delivered_ms.append(((done - writing / 2e6 - message.at) * 1e3, followers))
-        self._at(done, "_done", core, message, kind)
+        self._at(done, "_done", core, message, node, kind)
 
-    def _done(self, now: float, core: _Core, message: _Message, kind: str) -> None:
+    def _done(self, now: float, core: _Core, message: _Message, node: int, kind: str) -> None:
+        self._pending[node] -= 1
         if kind == "send":
             self._lock(now, message)
-        self._next(now, core, woken=False)
+        self._next(now, core)
+
+    def _spread(self) -> float:
+        """A factor around 1, on average 1."""
+        return self._draw.lognormvariate(-self._sigma * self._sigma / 2, self._sigma)
 
     # The database
 
@@ -204,11 +218,14 @@ class _Simulation:
         if not self._db_free:
             self._db_queue.append(message)
             return
+        woken = self._db_free == self._setup.db_cores
         self._db_free -= 1
+        factor = self._spread()
+        work = factor * (self._costs.send_db_alone_us if woken else self._costs.send_db_us)
         if now >= self._from:
-            self._db_used += self._costs.send_db_us
-        self._at(now + self._costs.send_db_us / 1e6, "_worked", message)
-        self._at(now + max(self._lock_us, self._costs.send_db_us) / 1e6, "_commit", message)
+            self._db_used += work
+        self._at(now + work / 1e6, "_worked", message)
+        self._at(now + max(self._lock_us * factor, work) / 1e6, "_commit", message)
 
     def _worked(self, now: float, message: _Message) -> None:
         self._db_free += 1
