@@ -14,6 +14,8 @@ from bench import machine
 from bench.client import Failed
 from bench.servers import Program
 
+OF_THE_PACKAGE = ("pyproject.toml", "README.md", "LICENSE")
+"""What pip needs beside `src`."""
 WORKING_TREE = "."
 """As a name for the files as they are now, committed or not."""
 
@@ -50,18 +52,19 @@ def version(revision: str, folder: Path, tell: Callable[[str], None]) -> Version
         name = f"{_git('rev-parse', '--short', 'HEAD')} with changes" if machine.commit().endswith("+") else ""
         name = name or _git("rev-parse", "--short", "HEAD")
         shutil.copytree(machine.ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(machine.ROOT / "pyproject.toml", folder)
+        for file in OF_THE_PACKAGE:
+            shutil.copy(machine.ROOT / file, folder)
     else:
         name = _git("rev-parse", "--short", f"{revision}^{{commit}}")
-        archive = _run_git("archive", revision, "src", "pyproject.toml")
+        archive = _run_git("archive", revision, "src", *OF_THE_PACKAGE)
         if archive.returncode != 0:
             raise Failed(archive.stderr.decode(errors="replace").strip())
         with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
             files.extractall(folder, filter="data")
     python = Path(sys.executable)
-    if (wanted := _dependencies(folder)) != _dependencies(machine.ROOT):
+    if _dependencies(folder) != _dependencies(machine.ROOT):
         tell(f"{name} has other dependencies: making a venv for it")
-        python = _venv(folder / "venv", wanted)
+        python = _venv(folder)
     program = Program(python, folder / "src")
     _check(program)
     return Version(name, program)
@@ -72,15 +75,16 @@ def _dependencies(tree: Path) -> list[str]:
     return sorted(found)
 
 
-def _venv(folder: Path, dependencies: list[str]) -> Path:
-    python = folder / "bin" / "python"
+def _venv(tree: Path) -> Path:
+    """The package is installed into it as well: it asks for its own version."""
+    python = tree / "venv" / "bin" / "python"
     for command in (
-        [sys.executable, "-m", "venv", str(folder)],
-        [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *dependencies],
+        [sys.executable, "-m", "venv", str(tree / "venv")],
+        [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(tree)],
     ):
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
-            raise Failed(f"No venv for {folder.parent.name}:\n{done.stderr[-2000:]}")
+            raise Failed(f"No venv:\n{done.stderr[-2000:]}")
     return python
 
 
