@@ -59,7 +59,7 @@ class OnPostgres(msgspec.Struct, frozen=True):
     nats_bytes: int
     """Of a message between nodes."""
     nats_in_us: float
-    """CPU time of the NATS server for a message that comes in."""
+    """CPU time of the NATS server for a message that comes in, in a stream."""
     nats_out_us: float
     """And for each node that it goes out to."""
     flow_nodes_us: int

@@ -111,9 +111,10 @@ class _Simulation:
         self._db_used = 0.0
         self._committed = self._delivered = self._in_time = self._in_time_committed = 0
         self._outcome = Outcome([], 0, 0, 0)
-        # A send holds its channel's lock for as long as its transaction takes: what is not the database's CPU time is
-        # the node's, and the way between them, and the flush.
-        self._lock_us = 1e6 / costs.sends_per_second_hot
+        # A send holds its channel's lock for as long as its transaction takes: the database's work, the ways between
+        # it and the node, the flush. When others wait it is longer: they want the same core.
+        self._lock_us = 1e3 * costs.send_p50_ms - costs.send_node_alone_us
+        self._lock_wanted_us = 1e6 / costs.sends_per_second_hot
 
     def run(self) -> Outcome:
         end = self._setup.seconds
@@ -225,7 +226,8 @@ class _Simulation:
         if now >= self._from:
             self._db_used += work
         self._at(now + work / 1e6, "_worked", message)
-        self._at(now + max(self._lock_us * factor, work) / 1e6, "_commit", message)
+        held = factor * (self._lock_wanted_us if self._locks[message.channel] else self._lock_us)
+        self._at(now + max(held, work) / 1e6, "_commit", message)
 
     def _worked(self, now: float, message: _Message) -> None:
         self._db_free += 1

@@ -230,14 +230,14 @@ def interest(costs: Costs, _: Sequence[Check]) -> str:
                 what,
                 f"{scenario.nodes:,}, {scenario.messages_per_second:,.0f}/s",
                 f"{scenario.followed:.0%}",
-                f"{all.heard:.3f}" if all.total < 1 else f"{all.heard:.2f} (too much)",
-                f"{some.heard:.3f}" if some.total < 1 else f"{some.heard:.2f} (too much)",
-                f"{(all.total - some.total) * scenario.nodes:,.1f}" if all.total < 1 else "",
+                f"{all.heard:.3f} of {all.total:.2f}",
+                f"{some.heard:.3f} of {some.total:.2f}",
+                f"{all.seen:.0%} → {some.seen:.0%}",
             )
         )
     columns = (
-        "", "nodes, messages of all", "channels that a node follows", "core for hearing: of all", "of those alone",
-        "cores saved, all nodes",
+        "", "nodes, messages of all", "channels that a node follows", "of a node's core, hearing of all", "of those alone",
+        "as top shows it",
     )  # fmt: skip
     return "\n".join(_table(columns, rows))
 
