@@ -236,7 +236,7 @@ def interest(costs: Costs, _: Sequence[Check]) -> str:
             )
         )
     columns = (
-        "", "nodes, messages of all", "channels that a node follows", "of a node's core, hearing of all", "of those alone",
+        "", "nodes, messages of all", "channels that a node follows", "of its core: hearing of all", "of those alone",
         "as top shows it",
     )  # fmt: skip
     return "\n".join(_table(columns, rows))
