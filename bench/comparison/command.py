@@ -120,8 +120,8 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "base",
         nargs="?",
-        help="the commit to compare with (default: where this branch left main; on main HEAD while files in src differ"
-        " from it, otherwise HEAD~1)",
+        help="the commit to compare with (default: where this branch left main; on main origin/main, if it is behind;"
+        " otherwise HEAD while files in src differ from it, or HEAD~1)",
     )
     parser.add_argument(
         "head", nargs="?", default=WORKING_TREE, help="the commit that may be slower (default: the files as they are)"

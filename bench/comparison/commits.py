@@ -29,9 +29,9 @@ class Version:
 
 
 def default_base() -> str:
-    """What a developer compares with: where this branch left main; on main itself the last commit.
+    """What a developer compares with: where this branch left main; on main itself what origin has of it.
 
-    The last commit is HEAD while files differ from it, HEAD~1 otherwise.
+    Is that the same, it is the last commit: HEAD while files differ from it, HEAD~1 otherwise.
     """
     head = _git("rev-parse", "HEAD")
     for main in ("main", "origin/main"):
