@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from time import perf_counter
 
 import msgspec
@@ -66,33 +67,38 @@ class Plan:
 
     sessions: int
     rates: tuple[int, ...]
-    seconds: float
+    rounds: int  # of each rate, by turns
+    seconds: float  # of a round
 
 
-FULL = Plan(300, (50, 150, 300), 8.0)
-SMOKE = Plan(20, (20,), 1.0)
+FULL = Plan(300, (50, 150, 300), 3, 6.0)
+SMOKE = Plan(20, (20,), 1, 1.0)
 
 
 async def check(plan: Plan, costs: Costs, folder: Path, tell: Callable[[str], None]) -> list[Check]:
-    """One installation, one rate after the other."""
+    """One installation, the rates by turns; medians of their rounds."""
     servers.pin(1)
     key = Key.made()
     with installed(folder / "check", NODES, key) as all:
         crowd = await _Crowd.gathered(all, plan.sessions, tell)
         await crowd.run(plan.rates[0], 1.0)  # to be warm
-        found = []
-        for rate in plan.rates:
-            tell(f"{rate} messages a second")
-            measured = await crowd.run(rate, plan.seconds)
-            found.append(Check(rate, measured, predicted(plan, costs, rate)))
+        measured: dict[int, list[Seen]] = {rate: [] for rate in plan.rates}
+        for number in range(plan.rounds):
+            for rate, seen in measured.items():
+                tell(f"{rate} messages a second, round {number + 1} of {plan.rounds}")
+                seen.append(await crowd.run(rate, plan.seconds))
         await crowd.close()
-    return found
+    return [Check(rate, _median(seen), predicted(plan, costs, rate)) for rate, seen in measured.items()]
+
+
+def _median(rounds: list[Seen]) -> Seen:
+    return Seen(*(median(getattr(seen, name) for seen in rounds) for name in Seen.__struct_fields__))
 
 
 def predicted(plan: Plan, costs: Costs, rate: int) -> Seen:
     """By the simulation, for the same installation."""
     scenario = Scenario(NODES, rate, CHANNELS, plan.sessions, FOLLOWS)
-    setup = Setup(db_cores=1, seconds=plan.seconds, node_cores=(0,) * NODES, seed=SEED)
+    setup = Setup(db_cores=1, seconds=plan.rounds * plan.seconds, node_cores=(0,) * NODES, seed=SEED)
     outcome = simulate(costs.postgres, scenario, setup)
     return Seen(
         nodes_cpu=round(sum(outcome.node_utilisation), 3),
