@@ -54,9 +54,6 @@ class OnPostgres(msgspec.Struct, frozen=True):
     """The same when each comes by itself, and wakes the node up."""
     socket_us: float
     """CPU time for each session that a message is written to: the slope between few and many of them."""
-    reach_us: int
-    """CPU time of a node for a message that anybody there hears, sockets and hearing of it aside: what 10 sessions cost
-    above that."""
     frame_bytes: int
     """Of a message to a session."""
     nats_bytes: int

@@ -48,7 +48,7 @@ class Plan:
     idle_s: float
 
 
-FULL = Plan(7, paths.FULL, 2_000, 300, 10, 1_000, 40, 200, 40_000, 5_000, 3.0)
+FULL = Plan(7, paths.FULL, 2_000, 300, 100, 1_000, 40, 200, 40_000, 5_000, 3.0)
 SMOKE = Plan(1, paths.SMOKE, 60, 10, 5, 20, 3, 5, 1_000, 100, 0.2)
 
 CHANNELS = 32
@@ -140,15 +140,6 @@ async def _on_postgres(plan: Plan, folder: Path, key: Key, tell: Tell) -> OnPost
         return await _Measurement(plan, all, processor, tell).run()
 
 
-@dataclass(frozen=True, slots=True)
-class _FanOut:
-    socket_us: float
-    message_us: int  # hearing of it, and all else that does not depend on the number of sessions
-    frame_bytes: int
-    session_kib: float
-    open_us: int
-
-
 class _Measurement:
     """On one installation, one thing after another."""
 
@@ -176,13 +167,12 @@ class _Measurement:
         alone = await self._rounds("sends one after another", lambda: self._sends(channels, 1))
         sizes = self._sizes(rows)
         lists = await self._rounds("lists", lambda: self._lists(api, first))
-        fan_out = await self._fan_out(api)
+        socket_us, frame_bytes, session_kib, open_us = await self._fan_out(api, app)
         flows = await self._flows(api, channels)
-        open_channel_us = await self._open_many(api, fan_out.open_us)
+        open_channel_us = await self._open_many(api, app, open_us)
         stream = await self._stream(channels)
         poll_node_us, poll_db_us = await self._polled()
         api.close()
-        heard_alone_us = _median((used.nodes[B] + used.nodes[C]) / 2 for used in alone)
         node_us = _median(used.nodes[A] for used in spread)
         db_us = _median(used.db for used in spread)
         # One comes in and goes out to each node: what NATS uses is split evenly.
@@ -201,18 +191,17 @@ class _Measurement:
             journal_bytes=sizes["journal"],
             answer_bytes=sizes["idempotency"],
             heard_us=_median((used.nodes[B] + used.nodes[C]) / 2 for used in stream),
-            heard_alone_us=heard_alone_us,
-            socket_us=fan_out.socket_us,
-            reach_us=max(0, fan_out.message_us - heard_alone_us),
-            frame_bytes=fan_out.frame_bytes,
+            heard_alone_us=_median((used.nodes[B] + used.nodes[C]) / 2 for used in alone),
+            socket_us=socket_us,
+            frame_bytes=frame_bytes,
             nats_bytes=_median(used.nats_in_bytes / used.nats_in for used in alone),
             nats_in_us=round(nats_us, 1),
             nats_out_us=round(nats_us, 1),
             flow_nodes_us=_median(sum(used.nodes) for used in flows) - node_us,
             flow_db_us=_median(used.db for used in flows) - db_us,
             flow_wal_bytes=_median(used.wal_bytes for used in flows) - _median(used.wal_bytes for used in spread),
-            session_kib=fan_out.session_kib,
-            open_us=fan_out.open_us,
+            session_kib=session_kib,
+            open_us=open_us,
             open_channel_us=open_channel_us,
             list_node_us=_median(used.nodes[A] for used in lists),
             list_db_us=_median(used.db for used in lists),
@@ -293,8 +282,8 @@ class _Measurement:
         await client.close()
         return used
 
-    async def _fan_out(self, api: Api) -> "_FanOut":
-        """At B, of messages from A: to few sessions, and to many."""
+    async def _fan_out(self, api: Api, app: str) -> tuple[float, int, float, int]:
+        """Microseconds for each socket, bytes of a frame, KiB of a session, microseconds of its opening; at B."""
         plan, node = self._plan, self._all.nodes[B]
         crowded = await world.channel(api, -(-plan.many // world.SESSIONS_PER_USER))
         costs: dict[int, list[float]] = {}
@@ -315,14 +304,7 @@ class _Measurement:
             audiences.append(audience)
             await audience.close()
         few, many = median(costs[plan.few]), median(costs[plan.many])
-        socket_us = (many - few) / (plan.many - plan.few)
-        return _FanOut(
-            socket_us=round(socket_us, 2),
-            message_us=round(few - plan.few * socket_us),
-            frame_bytes=frame_bytes,
-            session_kib=round(sizes[1][0], 1),
-            open_us=sizes[1][1],
-        )
+        return (round((many - few) / (plan.many - plan.few), 2), frame_bytes, round(sizes[1][0], 1), sizes[1][1])
 
     async def _messages(self, api: Api, channel: Channel, audience: Audience) -> float:
         async def work() -> None:
@@ -355,7 +337,7 @@ class _Measurement:
         await audience.close()
         return found[1:]
 
-    async def _open_many(self, api: Api, open_us: int) -> float:
+    async def _open_many(self, api: Api, app: str, open_us: int) -> float:
         """Microseconds for each channel that a session follows when it opens."""
         self._tell("PostgreSQL, sessions that follow many channels")
         busy = (await world.channel(api, 1)).members

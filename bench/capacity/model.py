@@ -85,10 +85,7 @@ def node_load(costs: OnPostgres, scenario: Scenario) -> NodeLoad:
     sends = Part(rate / nodes, costs.send_node_us, costs.send_node_alone_us)
     heard_share = scenario.followed if scenario.interest else 1.0
     heard = Part(rate * (nodes - 1) / nodes * heard_share, costs.heard_us, costs.heard_alone_us)
-    writing_us = costs.socket_us + rate * nodes * scenario.followed * costs.reach_us / (
-        scenario.deliveries_per_second or 1
-    )
-    deliveries = Part(scenario.deliveries_per_second / nodes, writing_us, writing_us)
+    deliveries = Part(scenario.deliveries_per_second / nodes, costs.socket_us, costs.socket_us)
     parts = (sends, heard, deliveries)
     idle = idle_load(costs, scenario)
     busy = sum(part.per_second * part.busy_us for part in parts) / 1e6 + idle

@@ -181,7 +181,7 @@ class _Simulation:
         message, node, kind, woken = core.queue.popleft()
         costs = self._costs
         followers = self._followers[message.channel][node]
-        writing = followers * costs.socket_us + (costs.reach_us if followers else 0)
+        writing = followers * costs.socket_us
         work = writing
         if kind == "send":
             work = float(costs.send_node_alone_us if woken else costs.send_node_us)

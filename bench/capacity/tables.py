@@ -37,7 +37,6 @@ def unit_costs(costs: Costs, _: Sequence[Check]) -> str:
         ("the same, each by itself", f"{big.send_node_alone_us:,} µs", f"{big.send_db_alone_us:,} µs", "", ""),
         ("another node hears of a message, in a stream", f"{big.heard_us:,} µs", "", "", f"{big.nats_out_us:.0f} µs"),
         ("the same, when it had to wake up for it", f"{big.heard_alone_us:,} µs", "", "", ""),
-        ("somebody there is in its channel", f"{big.reach_us:,} µs", "", "", ""),
         (f"a frame of {big.frame_bytes:,} bytes to one more session", f"{big.socket_us:.1f} µs", "", "", ""),
         (
             "what a flow adds to a message (one HTTP processor), PostgreSQL",
