@@ -15,6 +15,7 @@ from rich.console import Console
 
 from bench import fan_out, flow, machine, noise, report, results, scale, scale_report, sends, servers, start_up
 from bench.client import Failed
+from bench.comparison import command as comparison
 from bench.plan import FULL, QUICK, SMOKE, Plan
 from bench.results import Results
 from bench.signing import Key
@@ -25,6 +26,12 @@ SCALE_PLANS = {FULL: scale.FULL, QUICK: scale.QUICK, SMOKE: scale.SMOKE}
 
 def main() -> int:
     """The exit code: 0 measured, 1 a frame or an answer was not what it must be, or the machine does not do."""
+    if sys.argv[1:2] == ["capacity"]:
+        from bench.capacity import command as capacity  # needs psycopg and nats-py, which nothing else here does
+
+        return capacity.main(sys.argv[2:])
+    if sys.argv[1:2] == ["compare"]:
+        return comparison.main(sys.argv[2:])
     args = _arguments()
     plan: Plan = args.plan
     if args.sockets is not None:
@@ -98,7 +105,9 @@ async def _measure(plan: Plan, folder: Path, tell: Callable[[str], None]) -> Res
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m bench", description="Measure the server, side by side with floors."
+        prog="python -m bench",
+        description="Measure the server, side by side with floors; `compare` (--help) two commits of it;"
+        " `capacity` (--help): what docs/capacity.md is made of.",
     )
     parser.add_argument(
         "what",

@@ -24,10 +24,10 @@ async def measure(plan: Plan, folder: Path, key: Key, tell: Callable[[str], None
     ):
         api = await Api.connect(server.port, server.signer())
         to_processor = await Api.connect(processor.port, processor.signer())
-        await to_processor.exchange(_post(processor, "/server", f"127.0.0.1:{server.port}".encode()))
+        await call_back(processor, server)
         plain = await world.channel(api, 2)
         flowing = await world.another_channel(api, plain.arn.partition("/channel/")[0], plain.members)
-        await _associate(api, flowing)
+        await associate(api, flowing)
         audience = Audience()
         listening = Channel(plain.arn, plain.members[1:])  # the sender would also hear that it is pending
         await audience.join(server.port, world.handshakes(server, listening, 1))
@@ -36,8 +36,8 @@ async def measure(plan: Plan, folder: Path, key: Key, tell: Callable[[str], None
         bare: list[float] = []
         for number in range(plan.flow_rounds + 1):
             tell(f"flow, round {number} of {plan.flow_rounds}")
-            without.append(await _delivery_ms(plan, server, api, audience, plain))
-            with_flow.append(await _delivery_ms(plan, server, api, audience, flowing))
+            without.append(await delivery_ms(plan.flow_sends, server, api, audience, plain))
+            with_flow.append(await delivery_ms(plan.flow_sends, server, api, audience, flowing))
             _, event = await to_processor.exchange(_post(processor, "/last", b""))
             servers.pin(0)  # from where the server calls it
             bare.append(await _round_trip_ms(plan, to_processor, _post(processor, "/bare", event)))
@@ -56,24 +56,33 @@ async def measure(plan: Plan, folder: Path, key: Key, tell: Callable[[str], None
     )
 
 
-async def _associate(api: Api, channel: Channel) -> None:
+async def call_back(processor: Process, server: Process) -> None:
+    """Tell the processor whom its callbacks are for."""
+    api = await Api.connect(processor.port, processor.signer())
+    await api.exchange(_post(processor, "/server", f"127.0.0.1:{server.port}".encode()))
+    api.close()
+
+
+async def associate(api: Api, *channels: Channel) -> None:
+    """A flow of one processor for these channels of one app instance."""
     processor = {
         "Name": "bench",
         "ExecutionOrder": 1,
         "FallbackAction": "ABORT",
         "Configuration": {"Lambda": {"ResourceArn": FUNCTION_ARN, "InvocationType": "ASYNC"}},
     }
-    fields = {"AppInstanceArn": channel.arn.partition("/channel/")[0], "Name": "bench", "Processors": [processor]}
+    fields = {"AppInstanceArn": channels[0].arn.partition("/channel/")[0], "Name": "bench", "Processors": [processor]}
     flow = await api.call("POST", "/channel-flows", {**fields, "ClientRequestToken": world.token()})
-    path = f"/channels/{label(channel.arn)}/channel-flow"
-    await api.call("PUT", path, {"ChannelFlowArn": flow["ChannelFlowArn"]}, bearer=channel.members[0])
+    for channel in channels:
+        path = f"/channels/{label(channel.arn)}/channel-flow"
+        await api.call("PUT", path, {"ChannelFlowArn": flow["ChannelFlowArn"]}, bearer=channel.members[0])
 
 
-async def _delivery_ms(plan: Plan, server: Process, api: Api, audience: Audience, channel: Channel) -> float:
-    """The median time from a send to its frame."""
+async def delivery_ms(sends: int, server: Process, api: Api, audience: Audience, channel: Channel) -> float:
+    """The median time from a send to the last session's having heard it, of so many sends one after another."""
     signer = server.signer()
     times = []
-    for request in [world.message(signer, channel, channel.members[0]) for _ in range(plan.flow_sends)]:
+    for request in [world.message(signer, channel, channel.members[0]) for _ in range(sends)]:
         audience.expect(audience.count + 1)
         status, answer = await api.exchange(request)
         if status != 201:
