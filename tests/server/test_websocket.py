@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from campana.server import websocket
 from campana.server.websocket import Socket, SocketBounds, text_frame
 from campana.wire.http import HttpRequest
 
@@ -376,7 +377,7 @@ def test_at_a_restart_all_are_closed_with_1012_and_those_that_still_come_too(run
             clients = [await connect(url(world)) for _ in range(7)]
             late = await world.peer()  # connected, its handshake still to come
             late.writer.write(HANDSHAKE[:20])
-            closing = asyncio.ensure_future(world.sockets.close_all(batch=2, pause_s=0.01))
+            closing = asyncio.ensure_future(world.sockets.close_all(within_s=1))
             for client in clients:
                 await client.wait_closed()
                 assert client.close_code == 1012
@@ -387,6 +388,32 @@ def test_at_a_restart_all_are_closed_with_1012_and_those_that_still_come_too(run
             late.writer.close()
 
     run(scenario())
+
+
+def test_sockets_are_closed_a_few_at_a_time_or_faster_if_the_time_would_not_do(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket, "CLOSED_PER_S", 100)
+
+    async def scenario(sockets: int, within_s: float, batches: list[int]) -> None:
+        async with running() as world:
+            opened = [await world.web_socket() for _ in range(sockets)]
+            still_open = []
+
+            def no_pause() -> float:
+                still_open.append(sum(socket.open for _, socket in opened))
+                return 0
+
+            closing = asyncio.ensure_future(world.sockets.close_all(within_s=within_s, jitter=no_pause))
+            for peer, _ in opened:
+                assert await peer.close_code() == 1012
+                peer.writer.close()
+            await closing
+            assert still_open == batches
+
+    run(scenario(7, 3_600, [5, 3, 1]))
+    run(scenario(7, 0.035, [3]))
+    run(scenario(7, 0, []))
 
 
 def test_requests_in_progress_and_sockets_end_in_this_order(run: Run) -> None:

@@ -52,6 +52,7 @@ class Runner:
         self._seen_at = 0
         self._running: dict[tuple[str, str, int], Invocation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._handing_over: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(INVOCATIONS_AT_ONCE)
         self._next_due: int | None = None
         self._sooner = asyncio.Event()
@@ -99,7 +100,10 @@ class Runner:
             tasks.create_task(self._renew_leases())
 
     async def stop(self, grace_s: float) -> None:
-        """Start no more invocations and wait for those under way; what is left is handed over: it is due at once."""
+        """Start no more invocations and wait for those under way; what is left is handed over: it is due at once.
+
+        So is what calls that are still answered want invoked; `settled` waits until that is written down.
+        """
         self._stopping = True
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_s)
@@ -108,20 +112,26 @@ class Runner:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for invocation in left:
-            event = machine.InvocationAbandoned(invocation.callback_id, invocation.attempt)
-            with suppress(Conflict, ServiceUnavailable):  # then its lease runs out
-                await self._db.write(
-                    self._units.run_on, invocation.channel_arn, execution.report, invocation.execution_id, event
-                )
+            await self._hand_over(invocation)
+
+    async def settled(self) -> None:
+        """After `stop`, when no call is answered any more: returns when everything is handed over."""
+        await asyncio.gather(*self._handing_over)
+
+    async def _hand_over(self, invocation: Invocation) -> None:
+        event = machine.InvocationAbandoned(invocation.callback_id, invocation.attempt)
+        with suppress(Conflict, ServiceUnavailable):  # then its lease runs out
+            await self._db.write(
+                self._units.run_on, invocation.channel_arn, execution.report, invocation.execution_id, event
+            )
 
     # Invocations
 
     def _start(self, invocation: Invocation) -> None:
-        if self._stopping:
-            return
-        task = asyncio.create_task(self._invoke(invocation))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        work, tasks = (self._hand_over, self._handing_over) if self._stopping else (self._invoke, self._tasks)
+        task = asyncio.create_task(work(invocation))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
     async def _invoke(self, invocation: Invocation) -> None:
         key = (invocation.execution_id, invocation.callback_id, invocation.attempt)
