@@ -5,7 +5,7 @@ server dies in between, the lease runs out and the invocation is made again, wit
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from campana import log, tracing
@@ -24,7 +24,7 @@ from campana.tracing import Kind, Tracing
 from campana.unit_of_work import Units
 
 DUE_AT_ONCE = 100
-POLL_S = 5.0  # in case a notice was lost, and for what other nodes left behind
+POLL_S = 5.0  # in case a notice was lost, and for what nodes left behind that died
 INVOCATIONS_AT_ONCE = 1_000
 
 
@@ -41,7 +41,9 @@ class Runner:
         tracing: Tracing,
         *,
         lease_ms: int,
+        handed_over: Callable[[], None],
     ) -> None:
+        """`handed_over` is called when there is something to do that this node leaves to others."""
         self._db = db
         self._units = units
         self._clock = clock
@@ -49,6 +51,7 @@ class Runner:
         self._metrics = metrics
         self._tracing = tracing
         self._lease_ms = lease_ms
+        self._handed_over = handed_over
         self._seen_at = 0
         self._running: dict[tuple[str, str, int], Invocation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -79,6 +82,10 @@ class Runner:
                         processor=notice.processor_resource_arn,
                         reason=notice.reason,
                     )
+
+    def look(self) -> None:
+        """Look now for what is due: another node has left something behind."""
+        self._sooner.set()
 
     def _ended(self, notice: Ended) -> None:
         self._metrics.execution_seconds.labels(notice.verdict).observe(notice.waited_ms / 1000)
@@ -124,6 +131,7 @@ class Runner:
             await self._db.write(
                 self._units.run_on, invocation.channel_arn, execution.report, invocation.execution_id, event
             )
+            self._handed_over()
 
     # Invocations
 

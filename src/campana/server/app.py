@@ -19,7 +19,7 @@ from campana.auth.web_identity import Provider
 from campana.clock import Clock, Ids, SystemClock
 from campana.delivery.hub import Hub
 from campana.delivery.journal_reader import JournalReader
-from campana.delivery.notifier import Notifier
+from campana.delivery.notifier import WORK, Notification, Notifier
 from campana.delivery.notifier.memory import MemoryNotifier
 from campana.delivery.prefetch import Prefetch
 from campana.delivery.session import SERVICE_RESTART, Sessions
@@ -235,8 +235,10 @@ class Server:
             self._metrics,
             self._tracing,
             lease_ms=self._settings.flows.lease_ms,
+            handed_over=lambda: self._notifier.notify({WORK: ()}),
         )
         self._db.listen(self._take)
+        self._notifier.subscribe(self._hear)
         self._workers = asyncio.create_task(self._work(self._runner))
         self._ready = True
 
@@ -262,6 +264,11 @@ class Server:
             self._notifier.notify(entries)
         assert self._runner is not None
         self._runner.take(notices)
+
+    def _hear(self, notification: Notification) -> None:
+        """What nodes tell one another beside news of topics."""
+        if WORK in notification and self._runner is not None:
+            self._runner.look()
 
     def _function_environment(self) -> dict[str, str]:
         """What an unmodified handler needs in order to call back here."""
