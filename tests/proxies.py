@@ -1,6 +1,7 @@
-"""A load balancer of the field before the nodes of a test: HAProxy, with the configuration that deploy/compose comes with.
+"""A load balancer before the nodes of a test: HAProxy, with the configuration that deploy/compose comes with.
 
-Only its addresses are those of the test, it speaks HTTP without TLS, and it looks after the nodes more often.
+Its addresses are those of the test, it speaks HTTP without TLS, it looks after the nodes more often, and it hides
+nothing: a connection that a node refuses or resets is an error for the client.
 """
 
 import re
@@ -73,6 +74,8 @@ def _config(address: str, nodes: Sequence[str]) -> str:
         (r" resolvers docker init-addr \S+", ""),
         (r"resolvers docker\n    parse-resolv-conf\n", ""),
         (r"maxconn \d+", "maxconn 500"),
+        (r"retries \d+\n", "retries 0\n"),
+        (r"    option redispatch\n", ""),
     ):
         text, replaced = re.subn(pattern, replacement, text)
         assert replaced == 1, pattern

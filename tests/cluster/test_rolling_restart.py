@@ -1,6 +1,7 @@
-"""Three nodes behind HAProxy are restarted one after the other, and nobody notices but by a 1012 that is as it should be.
+"""Three nodes behind HAProxy are restarted one after the other, and nobody notices but by a 1012, as it should be.
 
-Clients keep their connections and repeat nothing; live sessions come back as amazon-chime-sdk-js does.
+Neither the proxy nor the clients, which keep their connections, repeat anything; live sessions come back as
+amazon-chime-sdk-js does.
 """
 
 import http.client

@@ -1,16 +1,19 @@
 """Two server processes, one database: whatever is asked of one is heard at the other."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
+from botocore.exceptions import ClientError
 
+from campana.cli.main import main as campana
 from tests import stores
 from tests.brokers import nats
-from tests.cluster.nodes import connects, nodes, through, user
-from tests.harness import LAMBDA, App, Processor, Session, calls_back
+from tests.cluster.nodes import SETTINGS, connects, nodes, through, user
+from tests.harness import LAMBDA, App, Processor, Session, calls_back, client
 from tests.stories.serving import Ended, Server, serving
 
 pytestmark = pytest.mark.postgres
@@ -81,6 +84,32 @@ def test_a_deleted_users_sessions_at_the_other_node_are_closed(pair: Pair) -> No
     pair.other.client("chime-sdk-identity").delete_app_instance_user(AppInstanceUserArn=dan.arn)
 
     assert heard.closed() == 4003
+
+
+def test_a_key_that_is_revoked_beside_one_node_is_refused_by_both_with_the_next_call(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    beside_one = [
+        "--data-dir",
+        str(pair.one.data_dir),
+        "--database-url",
+        stores.environment(pair.one.folder.parent)["CAMPANA_DATABASE__URL"],
+    ]
+    monkeypatch.setenv("CAMPANA_SECRETS_KEY", SETTINGS["CAMPANA_SECRETS_KEY"])
+    assert campana(["keys", "create", "--user", pair.ann.arn, "--json", *beside_one]) == 0
+    made = json.loads(capsys.readouterr().out)
+    key = {"key": made["AccessKeyId"], "secret": made["SecretAccessKey"]}
+    both = [client("chime-sdk-messaging", node.url, **key) for node in (pair.one, pair.other)]
+    for each in both:
+        each.list_channels(AppInstanceArn=pair.app.arn, ChimeBearer=pair.ann.arn)
+    live = Session(pair.other, pair.ann.arn, **key)  # type: ignore[arg-type]
+
+    assert campana(["keys", "revoke", key["key"], *beside_one]) == 0
+
+    for each in both:
+        with pytest.raises(ClientError, match="UnrecognizedClientException"):
+            each.list_channels(AppInstanceArn=pair.app.arn, ChimeBearer=pair.ann.arn)
+    assert live.closed() == 4401
 
 
 @pytest.mark.parametrize("answered_through", ["one", "other"])
