@@ -23,6 +23,7 @@ from campana.delivery.notifier import WORK, Notification, Notifier
 from campana.delivery.notifier.memory import MemoryNotifier
 from campana.delivery.prefetch import Prefetch
 from campana.delivery.session import SERVICE_RESTART, Sessions
+from campana.errors import ServiceUnavailable
 from campana.metrics import Metrics
 from campana.operations.channel_details import Sizes
 from campana.processors.runner import Runner
@@ -60,6 +61,7 @@ SWITCH_INTERVAL_S = 0.0005
 """The writer thread and the event loop share the interpreter: short turns keep the tail of single sends short."""
 
 
+VERSION_PAUSE_S = 5
 AT_ONCE_S = 1
 """How long clients may take to hear of the end when somebody has asked for it a second time."""
 
@@ -251,6 +253,16 @@ class Server:
             if self._settings.metrics.enabled or self._metrics_http is not None:
                 tasks.create_task(self._backlog.run())
             tasks.create_task(self._sessions.watch(self._keys.lost))
+            tasks.create_task(self._watch_version())
+
+    async def _watch_version(self) -> None:
+        """Ends with an error, and the server with it, when the database is upgraded to what this version cannot use."""
+        while True:
+            await self._clock.sleep(VERSION_PAUSE_S)
+            with suppress(ServiceUnavailable):
+                least = await self._db.peek(migrate.oldest)
+                if least is not None and migrate.is_older(__version__, least):
+                    raise migrate.SchemaMismatch(f"The database now needs Campana {least}; this is {__version__}.")
 
     def _take(self, notices: Sequence[object]) -> None:
         """What committed transactions announced: entries to sessions first, then work to the runner."""
@@ -387,7 +399,8 @@ def _opened(settings: Settings, clock: Clock, ids: Ids, metrics: Metrics) -> Dat
         db = engines.opened(
             settings.database_url, connections_max=settings.database.connections_max, ids=ids, metrics=metrics
         )
-        applied = db.write_now(lambda tx: migrate.apply(tx, clock.now()))
+        # Where nobody else uses it, nobody has to live with what is taken away.
+        applied = db.write_now(lambda tx: migrate.apply(tx, clock.now(), post=db.exclusive))
     except (CannotOpen, migrate.SchemaMismatch) as error:
         raise SetupError(str(error)) from error
     for name in applied:
