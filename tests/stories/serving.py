@@ -157,6 +157,10 @@ class Server:
         assert self.url.startswith("http"), self.url
         self._port = self.url.rpartition(":")[2]
 
+    def becomes(self, program: Path) -> None:
+        """From its next start it is another version of the program, the one in this folder."""
+        self._environment = {**self._environment, "PYTHONPATH": str(program)}
+
     def stop(self) -> int:
         """Ask it to stop, as service managers do, and wait until it has: the exit code."""
         return self._end(signal.SIGTERM)
