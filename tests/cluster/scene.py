@@ -260,8 +260,9 @@ class Scene:
             client.close()
         self.everybody_listens()
         last = self.ann.sends(self.plain, "the last"), self.ann.sends(self.moderated, "the last")
+        patience = time.monotonic() + PATIENCE_S
         while any(each["Status"]["Value"] == "PENDING" for each in self.reads(self.moderated)):
-            pass
+            assert time.monotonic() < patience, "messages are left in their flow"
         with self._changed:
             assert self._changed.wait_for(
                 lambda: all(each.has_heard(message) for each in self.listeners for message in last), PATIENCE_S
@@ -311,7 +312,11 @@ def scene(folder: Path, number: int) -> Iterator[Scene]:
     """So many nodes."""
     (folder / "moderator.py").write_text(MODERATOR)
     flags = ["--processor", f"{LAMBDA}moderate={folder / 'moderator.py'}:handler"]
-    patience = {"CAMPANA_SERVER__DRAIN_NOTICE_S": "1", "CAMPANA_SERVER__DRAIN_SESSIONS_S": "1"}
+    patience = {
+        "CAMPANA_SERVER__DRAIN_NOTICE_S": "1",
+        "CAMPANA_SERVER__DRAIN_SESSIONS_S": "1",
+        "CAMPANA_FLOWS__LEASE_MS": "600000",  # what is handed over waits for no lease
+    }
     with (
         nats() as broker,
         nodes(folder, number, *flags, **patience, CAMPANA_NOTIFIER__URL=broker.url) as started,
