@@ -401,7 +401,7 @@ def _opened(settings: Settings, clock: Clock, ids: Ids, metrics: Metrics) -> Dat
         )
         # Where nobody else uses it, nobody has to live with what is taken away.
         applied = db.write_now(lambda tx: migrate.apply(tx, clock.now(), post=db.exclusive))
-    except (CannotOpen, migrate.SchemaMismatch) as error:
+    except (CannotOpen, migrate.SchemaMismatch, ServiceUnavailable) as error:
         raise SetupError(str(error)) from error
     for name in applied:
         log.info("store.migrated", migration=name)

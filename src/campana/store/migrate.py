@@ -3,7 +3,8 @@
 A file's name says when it may be applied. `0007_pre_….sql` only adds, so that older versions go on beside it; it must
 not need a `_post_` file that may still be outstanding (one above `RELIES_ON`). `0008_post_….sql` takes something away
 or asks for more: older versions cannot use the database afterwards. It says in a line `-- oldest: 0.2.0` which version
-still can, and that is stored; this version must be able to work before it and after it.
+still can, and that is stored; this version must be able to work before it and after it. Rows are read by position, so
+where a column is to go, this version's queries name the others instead of `*`.
 """
 
 import hashlib
