@@ -416,6 +416,22 @@ def test_sockets_are_closed_a_few_at_a_time_or_faster_if_the_time_would_not_do(
     run(scenario(7, 0, []))
 
 
+def test_clients_that_come_again_and_again_do_not_hold_up_the_end(run: Run) -> None:
+    async def scenario() -> None:
+        async with running(socket_bounds=SocketBounds(close_timeout_s=0.05)) as world:
+            peer, _ = await world.web_socket()
+            closing = asyncio.ensure_future(world.sockets.close_all())
+            while not closing.done():  # one is always there
+                assert await peer.close_code() == 1012
+                leaving, peer = peer, await world.peer()
+                peer.writer.write(HANDSHAKE)
+                await peer.reader.readuntil(b"\r\n\r\n")
+                leaving.writer.close()
+            peer.writer.close()
+
+    run(scenario())
+
+
 def test_requests_in_progress_and_sockets_end_in_this_order(run: Run) -> None:
     async def scenario() -> None:
         async with running() as world:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import struct
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from websockets.datastructures import Headers
@@ -35,6 +36,7 @@ TRY_AGAIN_LATER = 1013
 REASON_BYTES_MAX = 123  # RFC 6455 §5.5: a control frame holds 125, two of which are the code
 PING_FRAME = b"\x89\x00"
 WHEEL_SLOTS = 32
+ABORTED_S = 0.5
 CLOSED_PER_S = 250
 """A session costs the server it comes back to some milliseconds, and its calls are to be answered meanwhile."""
 CLOSED_PER_S_MAX = 5_000
@@ -324,7 +326,9 @@ class Sockets:
                 await asyncio.sleep(2 * jitter() * batch / per_s)
             for socket in sockets[start : start + batch]:
                 socket.close(code, "Service restart")
-        await self._none_left.wait()
+        with suppress(TimeoutError):  # there are some that came since, and others may follow
+            async with asyncio.timeout(self.bounds.close_timeout_s + ABORTED_S):
+                await self._none_left.wait()
         for task in list(self._connecting):
             task.cancel()
         if self._connecting:
