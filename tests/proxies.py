@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -40,6 +41,7 @@ class HaProxy:
             [program, "-db", "-f", config], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         threading.Thread(target=self._read, daemon=True).start()
+        self._until_it_listens()
 
     def until(self, node: str, *, up: bool) -> None:
         """Wait until the node gets requests, or gets none any more."""
@@ -50,6 +52,18 @@ class HaProxy:
         """End it."""
         self._process.kill()
         self._process.wait()
+
+    def _until_it_listens(self) -> None:
+        host, _, port = self.address.partition(":")
+        patience = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                socket.create_connection((host, int(port))).close()
+                return
+            except ConnectionRefusedError:
+                if self._process.poll() is not None or time.monotonic() > patience:
+                    raise AssertionError("\n".join(self.log)) from None
+                time.sleep(0.01)
 
     def _read(self) -> None:
         assert self._process.stdout is not None
