@@ -5,7 +5,7 @@ server dies in between, the lease runs out and the invocation is made again, wit
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from campana import log, tracing
@@ -24,7 +24,7 @@ from campana.tracing import Kind, Tracing
 from campana.unit_of_work import Units
 
 DUE_AT_ONCE = 100
-POLL_S = 5.0  # in case a notice was lost, and for what other nodes left behind
+POLL_S = 5.0  # in case a notice was lost, and for what nodes left behind that died
 INVOCATIONS_AT_ONCE = 1_000
 
 
@@ -41,7 +41,9 @@ class Runner:
         tracing: Tracing,
         *,
         lease_ms: int,
+        handed_over: Callable[[], None],
     ) -> None:
+        """`handed_over` is called when there is something to do that this node leaves to others."""
         self._db = db
         self._units = units
         self._clock = clock
@@ -49,9 +51,11 @@ class Runner:
         self._metrics = metrics
         self._tracing = tracing
         self._lease_ms = lease_ms
+        self._handed_over = handed_over
         self._seen_at = 0
         self._running: dict[tuple[str, str, int], Invocation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._handing_over: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(INVOCATIONS_AT_ONCE)
         self._next_due: int | None = None
         self._sooner = asyncio.Event()
@@ -79,6 +83,10 @@ class Runner:
                         reason=notice.reason,
                     )
 
+    def look(self) -> None:
+        """Look now for what is due: another node has left something behind."""
+        self._sooner.set()
+
     def _ended(self, notice: Ended) -> None:
         self._metrics.execution_seconds.labels(notice.verdict).observe(notice.waited_ms / 1000)
         if not notice.trace:
@@ -99,7 +107,10 @@ class Runner:
             tasks.create_task(self._renew_leases())
 
     async def stop(self, grace_s: float) -> None:
-        """Start no more invocations and wait for those under way; what is left is handed over: it is due at once."""
+        """Start no more invocations and wait for those under way; what is left is handed over: it is due at once.
+
+        So is what calls that are still answered want invoked; `settled` waits until that is written down.
+        """
         self._stopping = True
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_s)
@@ -108,20 +119,27 @@ class Runner:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for invocation in left:
-            event = machine.InvocationAbandoned(invocation.callback_id, invocation.attempt)
-            with suppress(Conflict, ServiceUnavailable):  # then its lease runs out
-                await self._db.write(
-                    self._units.run_on, invocation.channel_arn, execution.report, invocation.execution_id, event
-                )
+            await self._hand_over(invocation)
+
+    async def settled(self) -> None:
+        """After `stop`, when no call is answered any more: returns when everything is handed over."""
+        await asyncio.gather(*self._handing_over)
+
+    async def _hand_over(self, invocation: Invocation) -> None:
+        event = machine.InvocationAbandoned(invocation.callback_id, invocation.attempt)
+        with suppress(Conflict, ServiceUnavailable):  # then its lease runs out
+            await self._db.write(
+                self._units.run_on, invocation.channel_arn, execution.report, invocation.execution_id, event
+            )
+            self._handed_over()
 
     # Invocations
 
     def _start(self, invocation: Invocation) -> None:
-        if self._stopping:
-            return
-        task = asyncio.create_task(self._invoke(invocation))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        work, tasks = (self._hand_over, self._handing_over) if self._stopping else (self._invoke, self._tasks)
+        task = asyncio.create_task(work(invocation))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
     async def _invoke(self, invocation: Invocation) -> None:
         key = (invocation.execution_id, invocation.callback_id, invocation.attempt)
