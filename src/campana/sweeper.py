@@ -35,6 +35,9 @@ from campana.store.memberships import Membership
 from campana.unit_of_work import UnitOfWork, Units
 
 BATCH: Final = 200
+SHARED_BATCH: Final = 4_000
+"""Rows that nobody reads any more, on a database of its own: they are removed there in one statement, not here. So it
+can be for many nodes what 200 are for one."""
 LEAVING_BATCH: Final = 20  # who leaves a channel is an event there, ten times the work of removing a row
 EXPIRED_BATCH: Final = 20
 PURGED_BATCH: Final = 100
@@ -54,6 +57,7 @@ class Sweeper:
         self._db = db
         self._units = units
         self._clock = clock
+        self._batch = BATCH if db.exclusive else SHARED_BATCH
         self._seen_at = 0
         self._hold_until = 0
 
@@ -66,7 +70,7 @@ class Sweeper:
                 if step in FOR_GOOD and self._clock_is_doubtful():
                     continue
                 try:
-                    if rows := await self._db.write(_alone, self._units, step):
+                    if rows := await self._db.write(_alone, self._units, step, self._batch):
                         worked += rows
                         self._metrics.sweeper_rows.labels(step.__name__).inc(rows)
                 except Exception:  # a full disk passes; without this loop nothing would ever be cleaned up
@@ -87,57 +91,58 @@ class Sweeper:
 
     async def settle(self) -> None:
         """Run all steps until none finds anything. Raises what the database raises."""
-        while sum([await self._db.write(_in_turn, self._units, step) for step in STEPS]):
+        while sum([await self._db.write(_in_turn, self._units, step, self._batch) for step in STEPS]):
             pass
 
 
-Step = Callable[[UnitOfWork], int]
+Step = Callable[[UnitOfWork, int], int]
 
 
-def _alone(tx: Tx, units: Units, step: Step) -> int:
+def _alone(tx: Tx, units: Units, step: Step, batch: int) -> int:
     """The step, unless another node is at it."""
-    return units.run(tx, step) if tx.try_lock(_name(step)) else 0
+    return units.run(tx, step, batch) if tx.try_lock(_name(step)) else 0
 
 
-def _in_turn(tx: Tx, units: Units, step: Step) -> int:
+def _in_turn(tx: Tx, units: Units, step: Step, batch: int) -> int:
     """The step, after another node that is at it."""
-    return units.run_on(tx, _name(step), step)
+    return units.run_on(tx, _name(step), step, batch)
 
 
 def _name(step: Step) -> str:
     return f"sweeper {step.__name__}"
 
 
-# Each step returns how many rows it worked on. What calls write as well is locked, and then looked at again.
+# Each step returns how many rows it worked on. What calls write as well is locked, and then looked at again. `batch` is
+# how many rows may go at once that nobody reads any more.
 
 
-def forget_old_journal(unit: UnitOfWork) -> int:
+def forget_old_journal(unit: UnitOfWork, batch: int) -> int:
     """Sessions have read these long ago."""
-    return topics.forget(unit.tx, unit.now - limits.JOURNAL_MS, BATCH)
+    return topics.forget(unit.tx, unit.now - limits.JOURNAL_MS, batch)
 
 
-def forget_old_answers(unit: UnitOfWork) -> int:
+def forget_old_answers(unit: UnitOfWork, batch: int) -> int:
     """A client request token is good for 24 hours."""
-    return idempotency.forget(unit.tx, unit.now - limits.IDEMPOTENCY_MS, BATCH)
+    return idempotency.forget(unit.tx, unit.now - limits.IDEMPOTENCY_MS, batch)
 
 
-def forget_completed_executions(unit: UnitOfWork) -> int:
+def forget_completed_executions(unit: UnitOfWork, batch: int) -> int:
     """Kept only for the right refusal of a late callback."""
-    return executions.forget_completed(unit.tx, unit.now, BATCH)
+    return executions.forget_completed(unit.tx, unit.now, batch)
 
 
-def continue_deletions(unit: UnitOfWork) -> int:
+def continue_deletions(unit: UnitOfWork, batch: int) -> int:
     """A batch of the oldest deletion under way."""
     worked = 0
     for deletion in deletions.some(unit.tx, limit=1):
         worked += 1
-        if _remove_some(unit, deletion.arn) == 0:
+        if _remove_some(unit, deletion.arn, batch) == 0:
             deletions.completed(unit.tx, deletion.arn)
             log.info("deletion.completed", arn=deletion.arn)
     return worked
 
 
-def remove_expired_users(unit: UnitOfWork) -> int:
+def remove_expired_users(unit: UnitOfWork, batch: int) -> int:
     """As DeleteAppInstanceUser would."""
     found = identities.expired(unit.tx, unit.now, EXPIRED_BATCH)
     unit.tx.lock(*(each.arn for each in found))
@@ -149,7 +154,7 @@ def remove_expired_users(unit: UnitOfWork) -> int:
     return len(found)
 
 
-def remove_expired_channels(unit: UnitOfWork) -> int:
+def remove_expired_channels(unit: UnitOfWork, batch: int) -> int:
     """As DeleteChannel would. One that expires by its last message may have had one meanwhile."""
     found = channels.expiring(unit.tx, unit.now, EXPIRED_BATCH)
     unit.tx.lock(*(each.arn for each in found))
@@ -168,12 +173,12 @@ def remove_expired_channels(unit: UnitOfWork) -> int:
     return len(found)
 
 
-def purge_old_messages(unit: UnitOfWork) -> int:
+def purge_old_messages(unit: UnitOfWork, batch: int) -> int:
     """As retention settings want it."""
     return retention.purge(unit, PURGED_BATCH)
 
 
-def balance_sub_channels(unit: UnitOfWork) -> int:
+def balance_sub_channels(unit: UnitOfWork, batch: int) -> int:
     """A sub-channel that became too small is joined with another."""
     row = sub_channels.to_balance(unit.tx, unit.now)
     if row is None:
@@ -202,14 +207,14 @@ FOR_GOOD: Final = frozenset({remove_expired_users, remove_expired_channels, purg
 """Steps that remove what people made, because of its age."""
 
 
-def _remove_some(unit: UnitOfWork, deleted_arn: str) -> int:
+def _remove_some(unit: UnitOfWork, deleted_arn: str, batch: int) -> int:
     channel_arn, _, sub_channel_id = deleted_arn.partition("/sub-channel/")
     if sub_channel_id:
-        return deletions.rows_of_sub_channel(unit.tx, channel_arn, sub_channel_id, BATCH)
+        return deletions.rows_of_sub_channel(unit.tx, channel_arn, sub_channel_id, batch)
     deleted = arn.parse(deleted_arn)
     match deleted.kind:
         case arn.Kind.CHANNEL:
-            return _remove_some_of_channel(unit, deleted.text)
+            return _remove_some_of_channel(unit, deleted.text, batch)
         case arn.Kind.USER | arn.Kind.BOT:
             return _remove_some_of_identity(unit, deleted.text)
         case arn.Kind.APP_INSTANCE:
@@ -218,11 +223,11 @@ def _remove_some(unit: UnitOfWork, deleted_arn: str) -> int:
             return 0
 
 
-def _remove_some_of_channel(unit: UnitOfWork, channel_arn: str) -> int:
+def _remove_some_of_channel(unit: UnitOfWork, channel_arn: str, batch: int) -> int:
     rows = memberships.some_of_channel(unit.tx, channel_arn, BATCH)
     for row in rows:
         _remove_silently(unit, row)
-    return len(rows) + deletions.rows_of_channel(unit.tx, channel_arn, BATCH)
+    return len(rows) + deletions.rows_of_channel(unit.tx, channel_arn, batch)
 
 
 def _remove_silently(unit: UnitOfWork, row: Membership) -> None:
