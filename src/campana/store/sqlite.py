@@ -42,7 +42,7 @@ BATCH_CALLS_MAX = 128
 READER_THREADS = 4
 FOREIGN_WRITER_S = 10
 FOREIGN_WRITER_PAUSE_S = 0.01
-CHECKPOINT_EVERY_CHANGES = 2_000  # rows; a message changes nine, and fourteen pages if it comes alone
+CHECKPOINT_EVERY_CHANGES = 8_000  # rows; a message changes nine, and fourteen pages if it comes alone
 LOG_PAGES_MAX = 16_384  # 64 MiB: the longer the log, the more has to be searched for each page that is read
 
 
