@@ -128,9 +128,7 @@ class Runner:
     async def _hand_over(self, invocation: Invocation) -> None:
         event = machine.InvocationAbandoned(invocation.callback_id, invocation.attempt)
         with suppress(Conflict, ServiceUnavailable):  # then its lease runs out
-            await self._db.write(
-                self._units.run_on, invocation.channel_arn, execution.report, invocation.execution_id, event
-            )
+            await self._tell(invocation, event)
             self._handed_over()
 
     # Invocations
@@ -192,15 +190,20 @@ class Runner:
                 return
             case Stopped():
                 return
-        await self._db.write(
-            self._units.run_on, invocation.channel_arn, execution.report, invocation.execution_id, event
+        await self._tell(invocation, event)
+
+    async def _tell(self, invocation: Invocation, event: machine.Event) -> None:
+        channel_arn = invocation.channel_arn
+        await self._db.write_together(
+            channel_arn, self._units.run_on, channel_arn, execution.report, invocation.execution_id, event
         )
 
     async def _take_answer(self, invocation: Invocation, value: object) -> None:
         """An answer that is none, or that the rules refuse, is the function's failure."""
         try:
             fields, deny = answer.parse(value, invocation.message_id)
-            await self._db.write(
+            await self._db.write_together(
+                invocation.channel_arn,
                 self._units.run_on,
                 invocation.channel_arn,
                 execution.answer,
@@ -214,9 +217,7 @@ class Runner:
                 raise
             self._show(invocation, f"its answer was refused: {error}", "")
             event = machine.FunctionFailed(invocation.callback_id, invocation.attempt)
-            await self._db.write(
-                self._units.run_on, invocation.channel_arn, execution.report, invocation.execution_id, event
-            )
+            await self._tell(invocation, event)
 
     def _show(self, invocation: Invocation, reason: str, stack: str) -> None:
         log.error(
@@ -254,7 +255,8 @@ class Runner:
             if self._stopping:  # what it would begin another node, or the next start, has to begin again
                 break
             with suppress(Conflict):  # another node was first
-                await self._db.write(self._units.run_on, each.channel_arn, execution.wake, each.id)
+                channel_arn = each.channel_arn
+                await self._db.write_together(channel_arn, self._units.run_on, channel_arn, execution.wake, each.id)
         return len(due)
 
     async def _wait(self) -> None:
@@ -280,9 +282,7 @@ class Runner:
                     continue
                 event = machine.InvocationRunning(invocation.callback_id, invocation.attempt)
                 try:
-                    await self._db.write(
-                        self._units.run_on, invocation.channel_arn, execution.report, invocation.execution_id, event
-                    )
+                    await self._tell(invocation, event)
                 except (Conflict, ServiceUnavailable):
                     continue
 

@@ -62,8 +62,12 @@ class SqliteTx:
     def all(self, row: type[R], sql: str, /, **values: Value | Sequence[str]) -> list[R]:
         return [row(*found) for found in self._connection.execute(*_expanded(sql, values))]
 
+    def first(self, sql: str, /, **values: Value) -> tuple[Any, ...] | None:
+        found: tuple[Any, ...] | None = self._connection.execute(sql, values).fetchone()
+        return found
+
     def scalar(self, sql: str, /, **values: Value) -> Any:
-        found = self._connection.execute(sql, values).fetchone()
+        found = self.first(sql, **values)
         return None if found is None else found[0]
 
     def page(
@@ -235,6 +239,8 @@ class SqliteDatabase:
         self, resource: str, work: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         return await self.write(work, *args, **kwargs)  # there is one writer
+
+    write_together = write_in_turn  # as all do
 
     def write_now(self, work: Callable[[SqliteTx], T]) -> T:
         """`write` for callers without an event loop: start-up, commands. Blocks until it is on disk."""
