@@ -71,6 +71,9 @@ class Tx(Protocol):
     def run(self, sql: str, /, **values: Value | Sequence[str]) -> int:
         """Change something; the number of rows concerned."""
 
+    def put(self, sql: str, /, **values: Value) -> None:
+        """As `run`, for those who do not look at the number of rows: it need not be waited for."""
+
     def lock(self, *resources: str) -> None:
         """Keep other writers of these resources (ARNs) out until the end of the transaction.
 

@@ -85,7 +85,7 @@ _OURS: Final = (psycopg.IntegrityError, psycopg.ProgrammingError, psycopg.DataEr
 class PostgresTx:
     """A transaction on one connection; it begins with its first statement."""
 
-    __slots__ = ("_begin", "_connection", "_held", "_salt", "begun", "notices", "wrote")
+    __slots__ = ("_begin", "_connection", "_held", "_put", "_salt", "begun", "notices", "wrote")
 
     def __init__(self, connection: _Connection, begin: str, salt: str) -> None:
         """`begin`: the statement that begins it; '' for statements that stand alone."""
@@ -93,6 +93,7 @@ class PostgresTx:
         self._begin = begin
         self._salt = salt
         self._held: set[int] = set()
+        self._put: list[tuple[str, list[Any] | None]] = []
         self.begun = not begin
         self.notices: list[object] = []
         self.wrote = False
@@ -132,6 +133,16 @@ class PostgresTx:
     def run(self, sql: str, /, **values: Value | Sequence[str]) -> int:
         return self._execute(sql, values).rowcount
 
+    def put(self, sql: str, /, **values: Value) -> None:
+        self.wrote = True
+        self._put.append(_with_parameters(sql, values))
+
+    def send(self) -> None:
+        """What was put and is not with the server yet."""
+        if self._put:
+            text, parameters = self._put.pop()
+            self._exchange(text, parameters)
+
     def lock(self, *resources: str) -> None:
         numbers = sorted({self._number(each) for each in resources} - self._held)
         if not numbers:
@@ -161,10 +172,25 @@ class PostgresTx:
             self.begun = True
 
     def _execute(self, sql: str, values: Mapping[str, Value | Sequence[str]]) -> psycopg.Cursor[tuple[Any, ...]]:
-        self._start()
-        text, names = _translated(sql)
+        text, parameters = _with_parameters(sql, values)
         self.wrote = self.wrote or not text.lstrip().startswith("SELECT")
-        return self._connection.execute(text, [_parameter(values[name]) for name in names] if names else None)
+        return self._exchange(text, parameters)
+
+    def _exchange(self, text: str, parameters: list[Any] | None) -> psycopg.Cursor[tuple[Any, ...]]:
+        """One way to the server and back, with what was put before."""
+        self._start()
+        if not self._put:
+            return self._connection.execute(text, parameters)
+        put, self._put = self._put, []
+        with self._connection.pipeline():
+            for earlier in put:
+                self._connection.execute(*earlier)
+            return self._connection.execute(text, parameters)
+
+
+def _with_parameters(sql: str, values: Mapping[str, Value | Sequence[str]]) -> tuple[str, list[Any] | None]:
+    text, names = _translated(sql)
+    return text, [_parameter(values[name]) for name in names] if names else None
 
 
 def _rows(row: type[R], found: psycopg.Cursor[tuple[Any, ...]]) -> list[R]:
@@ -404,7 +430,8 @@ class PostgresDatabase:
         for waiting in batch:
             tx.wrote, announced = False, len(tx.notices)
             try:
-                outcomes.append((waiting, waiting.context.run(waiting.work, tx)))
+                result = waiting.context.run(waiting.work, tx)
+                outcomes.append((waiting, result))
             except (*_AGAIN, psycopg.OperationalError, psycopg.InterfaceError):
                 raise
             except Exception as error:
@@ -513,6 +540,7 @@ class PostgresDatabase:
         tx = PostgresTx(connection, begin, self._salt)
         try:
             result = work(tx)
+            tx.send()
         except errors.ReadOnlySqlTransaction:
             connection.close()  # to a server that is no primary any more
             raise

@@ -91,6 +91,9 @@ class SqliteTx:
     def run(self, sql: str, /, **values: Value | Sequence[str]) -> int:
         return self._connection.execute(*_expanded(sql, values)).rowcount
 
+    def put(self, sql: str, /, **values: Value) -> None:
+        self._connection.execute(sql, values)
+
     def lock(self, *resources: str) -> None:
         """Nothing to do: there is one writer."""
 

@@ -100,7 +100,7 @@ def append(tx: Tx, entries: Sequence[Entry], now: int) -> None:
             joined_at.update(((topic, of_user(user)), number) for user in entry.joins)
             follow_from = joined_at[entry.follow, topic] if entry.follow is not None else 0
             entry = msgspec.structs.replace(entry, number=number, follow_from=follow_from, at=now)
-            tx.run(
+            tx.put(
                 "INSERT INTO journal (topic, number, frame, steering, created_at)"
                 " VALUES (:topic, :number, :frame, :steering, :now)",
                 topic=topic,
