@@ -92,7 +92,7 @@ class PostgresTx:
         self._connection = connection
         self._begin = begin
         self._salt = salt
-        self._held: set[int] = set()
+        self._held: set[str] = set()
         self._put: list[tuple[str, list[Any] | None]] = []
         self.begun = not begin
         self.notices: list[object] = []
@@ -144,14 +144,15 @@ class PostgresTx:
             self._exchange(text, parameters)
 
     def lock(self, *resources: str) -> None:
-        numbers = sorted({self._number(each) for each in resources} - self._held)
-        if not numbers:
+        wanted = set(resources) - self._held
+        if not wanted:
             return
+        numbers = sorted({self._number(each) for each in wanted})
         sql = "SELECT " + ", ".join(f"pg_advisory_xact_lock({number})" for number in numbers)
         if not self.begun:  # one way to the server and back for both
             sql, self.begun = f"{self._begin}; {sql}", True
         self._connection.execute(sql, prepare=False)
-        self._held.update(numbers)
+        self._held |= wanted
 
     def try_lock(self, resource: str) -> bool:
         self._start()
@@ -195,11 +196,8 @@ def _with_parameters(sql: str, values: Mapping[str, Value | Sequence[str]]) -> t
 
 def _rows(row: type[R], found: psycopg.Cursor[tuple[Any, ...]]) -> list[R]:
     """`SELECT *` may give columns that a newer version has added: they are at the end."""
-    columns = found.description or ()
     width = len(row.__struct_fields__)
-    if len(columns) > width:
-        return [row(*each[:width]) for each in found]
-    return [row(*each) for each in found]
+    return [row(*each[:width]) for each in found]
 
 
 def _parameter(value: Value | Sequence[str]) -> Any:
