@@ -12,10 +12,11 @@ import pytest
 from tests import stores
 
 from campana.errors import BadRequest, ServiceUnavailable
-from campana.store import app_instances, migrate, postgres, secrets
+from campana.store import app_instances, migrate, postgres, secrets, topics
 from campana.store.app_instances import AppInstance
 from campana.store.database import CannotOpen, Row, Tx
 from campana.store.postgres import PostgresDatabase
+from campana.store.topics import Entry
 
 pytestmark = pytest.mark.postgres
 NOW = 1_800_000_000_000
@@ -248,6 +249,21 @@ def test_calls_that_have_waited_for_one_thing_share_a_transaction(
     assert one[1] == two[1]
     assert isinstance(no, BadRequest)
     assert heard == ["calls 1", "calls 2"]
+
+
+def test_calls_that_share_a_transaction_number_their_entries_one_after_the_other(
+    pg: PostgresDatabase, other: PostgresDatabase
+) -> None:
+    def append(tx: Tx) -> None:
+        tx.lock("busy")
+        topics.append(tx, [Entry(topic="channel/a", frame="1"), Entry(topic="channel/a", frame="2")], NOW)
+
+    together(pg, other, append, append, append)
+    pg.write_now(append)
+
+    kept = pg.read_now(lambda tx: topics.after(tx, "channel/a", 0, 100))
+    assert [(entry.number, entry.frame) for entry in kept] == [(number, "21"[number % 2]) for number in range(1, 9)]
+    assert pg.read_now(lambda tx: topics.head(tx, "channel/a")) == 8
 
 
 def test_a_call_that_is_refused_after_it_wrote_undoes_only_itself(

@@ -39,6 +39,9 @@ class Page(msgspec.Struct, Generic[R], frozen=True):
 class Tx(Protocol):
     """One transaction. Statements see what it has written; nobody else does before the commit."""
 
+    heads: dict[str, int]
+    """The heads of topics whose rows the transaction has written, so that nobody else can (store/topics.py)."""
+
     def one(self, row: type[R], sql: str, /, **values: Value) -> R | None:
         """The first row, or None."""
 

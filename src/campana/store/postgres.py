@@ -85,7 +85,7 @@ _OURS: Final = (psycopg.IntegrityError, psycopg.ProgrammingError, psycopg.DataEr
 class PostgresTx:
     """A transaction on one connection; it begins with its first statement."""
 
-    __slots__ = ("_begin", "_connection", "_held", "_put", "_salt", "begun", "notices", "wrote")
+    __slots__ = ("_begin", "_connection", "_held", "_put", "_salt", "begun", "heads", "notices", "wrote")
 
     def __init__(self, connection: _Connection, begin: str, salt: str) -> None:
         """`begin`: the statement that begins it; '' for statements that stand alone."""
@@ -95,6 +95,7 @@ class PostgresTx:
         self._held: set[str] = set()
         self._put: list[tuple[str, list[Any] | None]] = []
         self.begun = not begin
+        self.heads: dict[str, int] = {}
         self.notices: list[object] = []
         self.wrote = False
 

@@ -49,10 +49,11 @@ LOG_PAGES_MAX = 16_384  # 64 MiB: the longer the log, the more has to be searche
 class SqliteTx:
     """A transaction on one connection."""
 
-    __slots__ = ("_connection", "notices")
+    __slots__ = ("_connection", "heads", "notices")
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self.heads: dict[str, int] = {}
         self.notices: list[object] = []
 
     def one(self, row: type[R], sql: str, /, **values: Value) -> R | None:
