@@ -1,5 +1,6 @@
 """A processor's answer: what it changes, how it denies, when it is refused (spec/channel-flows.md §5)."""
 
+import asyncio
 import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.flows.lobby import CONFLICT, FORBIDDEN, TOO_LONG, Lobby, Writes, not_pending, refused, told
-from tests.harness import PATIENCE_S, App, Processor, calls_back, client
+from tests.harness import App, Processor, calls_back, client
 from tests.operations.helpers import answered, rows
 from tests.operations.raw import signed
 
@@ -416,14 +417,17 @@ def test_a_callback_can_overtake_the_processors_own_reply(lobby: Lobby, processo
 def test_of_a_processor_that_has_called_back_nobody_writes_down_that_it_accepted(
     lobby: Lobby, processor: Processor
 ) -> None:
+    async def invocations_are_over() -> None:
+        runner = lobby.server.server._runner
+        assert runner is not None
+        await asyncio.gather(*runner._tasks)
+
     processor.answers.clear()
     with Writes(lobby.server) as writes:
         message_id = lobby.sends()
         calls_back(lobby.app, processor.takes())
         processor.answers.set()
-        runner = lobby.server.server._runner
-        assert runner is not None
-        lobby.server.run(runner.stop(PATIENCE_S))  # until the invocation is over
+        lobby.server.run(invocations_are_over())
 
     written = [writes.ended.get_nowait()[0] for _ in range(writes.ended.qsize())]
     assert "report" not in written
