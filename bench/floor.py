@@ -29,7 +29,7 @@ from campana.auth.sealing import KEY_BYTES, Sealer
 from campana.auth.session_token import SessionTokens
 from campana.clock import Ids, SystemClock
 from campana.frames import render
-from campana.server.app import SWITCH_INTERVAL_S
+from campana.server import interpreter
 from campana.server.authentication import Authentication
 from campana.server.cors import Cors
 from campana.server.front import Front
@@ -121,13 +121,13 @@ def typical_frame() -> str:
 
 def main(folder: Path) -> None:
     """Serve until SIGTERM."""
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
     floor = Floor(folder, os.environ["CAMPANA_ROOT_ACCESS_KEY_ID"], os.environ["CAMPANA_ROOT_SECRET_ACCESS_KEY"])
 
     async def start(ending: asyncio.Event) -> int:
         front = Front(floor.handle, ids=floor.ids, cors=Cors(("*",)), ready=lambda: True)
         http = HttpListener(front, floor.sockets, clock=floor.clock)
         await http.start()
+        interpreter.tune()
         return http.port
 
     serving.run(start)

@@ -4,10 +4,12 @@
 """
 
 import asyncio
+import os
 import random
 import secrets
 import time
-from typing import Protocol
+from collections import deque
+from typing import Final, Protocol
 
 
 class Clock(Protocol):
@@ -34,11 +36,38 @@ _VERSION_4 = 0x4 << 76 | 0x2 << 62  # RFC 9562 §5.4: version and variant, betwe
 _RANDOM_OF_UUID = ~(0xF << 76 | 0x3 << 62)
 
 
+_POOLED_BYTES: Final = 32  # the longest id
+_POOLED: Final = 128
+
+
+class _PooledRandom(secrets.SystemRandom):
+    """The operating system's randomness, fetched 4 KiB at a time: the system call costs more than all else of an id.
+
+    Threads may share it: `popleft` gives a piece to one of them only.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pool: deque[bytes] = deque()
+
+    def getrandbits(self, k: int) -> int:
+        size = (k + 7) // 8
+        if size > _POOLED_BYTES:
+            return super().getrandbits(k)
+        try:
+            piece = self._pool.popleft()
+        except IndexError:
+            fresh = os.urandom(_POOLED * _POOLED_BYTES)
+            piece, *rest = (fresh[at : at + _POOLED_BYTES] for at in range(0, len(fresh), _POOLED_BYTES))
+            self._pool.extend(rest)
+        return int.from_bytes(piece[:size]) >> (8 * size - k)
+
+
 class Ids:
     """Ids and randomness. With a seed the sequence is repeatable; without, it comes from the operating system."""
 
     def __init__(self, seed: int | None = None) -> None:
-        self._random: random.Random = secrets.SystemRandom() if seed is None else random.Random(seed)
+        self._random: random.Random = _PooledRandom() if seed is None else random.Random(seed)
         self._last_message = 0
 
     def uuid(self) -> str:

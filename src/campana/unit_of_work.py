@@ -27,6 +27,7 @@ from campana.store import (
     memberships,
     messages,
     moderators,
+    standing,
     sub_channels,
     topics,
 )
@@ -132,6 +133,15 @@ class Call(UnitOfWork):
     # Who bears the call
 
     @cached_property
+    def _standing(self) -> standing.Standing | None:
+        """None for a call that names no bearer, or no channel."""
+        bearer_arn: str | None = getattr(self.request, "chime_bearer", None)
+        channel_arn: str | None = getattr(self.request, "channel_arn", None)
+        if bearer_arn is None or channel_arn is None:
+            return None
+        return standing.find(self.tx, bearer_arn, channel_arn)
+
+    @cached_property
     def bearer(self) -> identities.Identity:
         """The user or bot in whose name the call is made. Raises BadRequest (none given) or Forbidden (none alive)."""
         bearer_arn: str | None = getattr(self.request, "chime_bearer", None)
@@ -139,7 +149,7 @@ class Call(UnitOfWork):
             raise BadRequest(
                 "The header x-amz-chime-bearer is required: the ARN of the user or bot who makes the call."
             )
-        found = identities.find(self.tx, bearer_arn)
+        found = identities.find(self.tx, bearer_arn) if self._standing is None else self._standing.bearer
         if found is None:
             raise Forbidden
         self.know({found.arn: found.name})
@@ -155,7 +165,7 @@ class Call(UnitOfWork):
     def channel(self) -> channels.Channel:
         """The channel of the request; Forbidden if there is none, or none in the bearer's app instance."""
         channel_arn: str = getattr(self.request, "channel_arn", "")
-        found = channels.find(self.tx, channel_arn)
+        found = channels.find(self.tx, channel_arn) if self._standing is None else self._standing.channel
         if found is None:
             raise Forbidden
         if getattr(self.request, "chime_bearer", None) is not None:
@@ -195,6 +205,8 @@ class Call(UnitOfWork):
         """The bearer's membership in the channel; in an elastic one in the sub-channel that the request names, or
         the oldest if it names none."""
         if self.channel.elastic is None:
+            if self._standing is not None:
+                return self._standing.membership
             return memberships.find(self.tx, self.channel.arn, self.bearer.arn)
         if self.named_sub_channel is not None:
             return memberships.find(self.tx, self.channel.arn, self.bearer.arn, self.named_sub_channel)

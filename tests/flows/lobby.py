@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -124,22 +124,34 @@ class Writes:
         self.ended: queue.Queue[tuple[str, tuple[Any, ...]]] = queue.Queue()
         self.queued: queue.Queue[str] = queue.Queue()
         self._database = server.server._db
-        self._write = self._database.write
+        self._patch = pytest.MonkeyPatch()
 
     def __enter__(self) -> "Writes":
-        self._database.write = self._watched  # type: ignore[method-assign]
+        self._watch("write", lambda *arguments: arguments)
+        if not isinstance(self._database, SqliteDatabase):  # there `write` does it all
+            for name in ("write_in_turn", "write_together"):
+                self._watch(name, lambda resource, *arguments: arguments)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._database.write = self._write  # type: ignore[method-assign]
+        self._patch.undo()
 
-    async def _watched(self, work: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    def _watch(self, method: str, work_and_arguments: Callable[..., tuple[Any, ...]]) -> None:
+        write = getattr(self._database, method)
+
+        async def watched(*given: Any, **named: Any) -> Any:
+            work, *arguments = work_and_arguments(*given)
+            return await self._watched(lambda: write(*given, **named), work, *arguments)
+
+        self._patch.setattr(self._database, method, watched)
+
+    async def _watched(self, write: Callable[[], Awaitable[Any]], work: Callable[..., Any], *arguments: Any) -> Any:
         # An operation's name, or that of a worker's function.
         names = (getattr(each, "name", None) or getattr(each, "__name__", None) for each in arguments[:2])
         what = next(filter(None, names), "")
         self.queued.put(what)
         try:
-            return await self._write(work, *arguments, **named)
+            return await write()
         finally:
             self.ended.put((what, arguments))
 

@@ -1,5 +1,6 @@
 """A processor's answer: what it changes, how it denies, when it is refused (spec/channel-flows.md §5)."""
 
+import asyncio
 import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -410,4 +411,25 @@ def test_a_callback_can_overtake_the_processors_own_reply(lobby: Lobby, processo
 
         assert cid.next().type == "CREATE_CHANNEL_MESSAGE"
     processor.answers.set()
+    assert lobby.status(message_id) == {"Value": "SENT"}
+
+
+def test_of_a_processor_that_has_called_back_nobody_writes_down_that_it_accepted(
+    lobby: Lobby, processor: Processor
+) -> None:
+    async def invocations_are_over() -> None:
+        runner = lobby.server.server._runner
+        assert runner is not None
+        await asyncio.gather(*runner._tasks)
+
+    processor.answers.clear()
+    with Writes(lobby.server) as writes:
+        message_id = lobby.sends()
+        calls_back(lobby.app, processor.takes())
+        processor.answers.set()
+        lobby.server.run(invocations_are_over())
+
+    written = [writes.ended.get_nowait()[0] for _ in range(writes.ended.qsize())]
+    assert "report" not in written
+    assert written.count("ChannelFlowCallback") == 1
     assert lobby.status(message_id) == {"Value": "SENT"}

@@ -2,19 +2,21 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from tests import stores
 
 from campana.errors import BadRequest, ServiceUnavailable
-from campana.store import app_instances, migrate, postgres, secrets
+from campana.store import app_instances, migrate, postgres, secrets, topics
 from campana.store.app_instances import AppInstance
 from campana.store.database import CannotOpen, Row, Tx
 from campana.store.postgres import PostgresDatabase
+from campana.store.topics import Entry
 
 pytestmark = pytest.mark.postgres
 NOW = 1_800_000_000_000
@@ -197,6 +199,117 @@ def test_calls_that_wait_for_one_thing_leave_room_for_all_others(pg: PostgresDat
         return sorted(await asyncio.gather(*waiting))
 
     assert asyncio.run(story()) == [*range(1, 41)]
+
+
+def together(pg: PostgresDatabase, other: PostgresDatabase, *works: Callable[[Tx], Any]) -> list[Any]:
+    """Results and errors of calls that have waited together for a thing that another node had."""
+    held, release = threading.Event(), threading.Event()
+
+    def hold(tx: Tx) -> None:
+        tx.lock("busy")
+        held.set()
+        release.wait()
+
+    async def story() -> list[Any]:
+        holding = asyncio.create_task(asyncio.to_thread(other.write_now, hold))
+        await asyncio.to_thread(held.wait)
+        first = asyncio.create_task(pg.write_together("busy", lambda tx: tx.lock("busy")))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # it is under way, alone
+        waiting = [asyncio.create_task(pg.write_together("busy", work)) for work in works]
+        await asyncio.sleep(0)
+        release.set()
+        await asyncio.gather(first, holding)
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    return asyncio.run(story())
+
+
+def in_turn(tx: Tx) -> tuple[int, int]:
+    """A call; the transaction it was in."""
+    tx.lock("busy")
+    return count(tx), int(tx.scalar("SELECT txid_current()"))
+
+
+def test_calls_that_have_waited_for_one_thing_share_a_transaction(
+    pg: PostgresDatabase, other: PostgresDatabase
+) -> None:
+    def refused(tx: Tx) -> None:
+        tx.lock("busy")
+        counted(tx)
+        tx.announce("never")
+        raise BadRequest("no")
+
+    heard: list[object] = []
+    pg.listen(heard.extend)
+
+    one, no, two = together(pg, other, in_turn, refused, in_turn)
+
+    assert (one[0], two[0]) == (1, 2)
+    assert one[1] == two[1]
+    assert isinstance(no, BadRequest)
+    assert heard == ["calls 1", "calls 2"]
+
+
+def test_calls_that_share_a_transaction_number_their_entries_one_after_the_other(
+    pg: PostgresDatabase, other: PostgresDatabase
+) -> None:
+    def append(tx: Tx) -> None:
+        tx.lock("busy")
+        topics.append(tx, [Entry(topic="channel/a", frame="1"), Entry(topic="channel/a", frame="2")], NOW)
+
+    together(pg, other, append, append, append)
+    pg.write_now(append)
+
+    kept = pg.read_now(lambda tx: topics.after(tx, "channel/a", 0, 100))
+    assert [(entry.number, entry.frame) for entry in kept] == [(number, "21"[number % 2]) for number in range(1, 9)]
+    assert pg.read_now(lambda tx: topics.head(tx, "channel/a")) == 8
+
+
+def test_a_call_that_is_refused_after_it_wrote_undoes_only_itself(
+    pg: PostgresDatabase, other: PostgresDatabase
+) -> None:
+    def refused(tx: Tx) -> None:
+        in_turn(tx)
+        raise BadRequest("no")
+
+    def wrong(tx: Tx) -> None:
+        in_turn(tx)
+        tx.run("UPDATE counted SET number = 'no number'")
+
+    heard: list[object] = []
+    pg.listen(heard.extend)
+
+    outcomes = together(pg, other, in_turn, refused, in_turn, wrong, in_turn)
+
+    assert [outcomes[at][0] for at in (0, 2, 4)] == [1, 2, 3]
+    assert isinstance(outcomes[1], BadRequest)
+    assert isinstance(outcomes[3], psycopg.Error)
+    assert heard == ["calls 1", "calls 2", "calls 3"]
+
+
+def test_of_calls_together_whose_commit_may_have_been_none_is_made_again(
+    pg: PostgresDatabase, other: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[Tx] = []
+    commit = postgres._commit
+
+    def lost(connection: Any) -> None:
+        if len(runs) == 2:
+            monkeypatch.setattr(postgres, "_commit", commit)
+            other.write_now(lambda tx: end(tx, [connection.info.backend_pid]))
+        commit(connection)
+
+    def call(tx: Tx) -> None:
+        in_turn(tx)
+        runs.append(tx)
+
+    monkeypatch.setattr(postgres, "_commit", lost)
+    outcomes = together(pg, other, call, call)
+
+    assert [type(each) for each in outcomes] == [ServiceUnavailable] * 2
+    assert len(runs) == 2
+    assert pg.read_now(counted) == 0
 
 
 def test_a_read_looks_at_one_moment(pg: PostgresDatabase, other: PostgresDatabase) -> None:

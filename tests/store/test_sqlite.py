@@ -59,6 +59,33 @@ def test_a_refused_call_undoes_only_itself(tmp_path: Path) -> None:
     told(tmp_path, story)
 
 
+def test_only_a_batch_with_a_call_that_was_refused_after_it_wrote_is_run_again(tmp_path: Path) -> None:
+    runs: list[int] = []
+
+    def call(tx: Tx, number: int, *, writes: bool, refuses: bool) -> int:
+        runs.append(number)
+        if writes:
+            add(tx, number)
+        if refuses:
+            raise Conflict("no")
+        return number
+
+    async def story(db: SqliteDatabase) -> None:
+        early = [db.write(call, number, writes=number % 2 == 0, refuses=number % 2 == 1) for number in range(10)]
+        outcomes = await asyncio.gather(*early, return_exceptions=True)
+        assert [isinstance(each, Conflict) for each in outcomes] == [False, True] * 5
+        assert runs == [*range(10)]
+
+        runs.clear()
+        late = [db.write(call, number, writes=True, refuses=number == 12) for number in range(10, 15)]
+        outcomes = await asyncio.gather(*late, return_exceptions=True)
+        assert [isinstance(each, Conflict) for each in outcomes] == [False, False, True, False, False]
+        assert runs == [10, 11, 12, 10, 11, 12, 13, 14]
+        assert await db.read(count) == 5 + 4
+
+    told(tmp_path, story)
+
+
 def test_listeners_hear_what_is_committed_in_its_order_before_the_callers_do(tmp_path: Path) -> None:
     heard: list[object] = []
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from functools import cache, total_ordering
+from functools import cache, lru_cache, total_ordering
 from typing import Literal
 
 import msgspec
@@ -81,7 +81,12 @@ def _milliseconds(fraction: str | None) -> int:
 def iso(ms: int) -> str:
     """`2026-03-04T05:06:07.089Z`: exactly three digits, the only form all clients read."""
     seconds, rest = divmod(ms, 1000)
-    return f"{(_EPOCH_START + timedelta(seconds=seconds)).isoformat()[:19]}.{rest:03d}Z"
+    return f"{_iso_second(seconds)}.{rest:03d}Z"
+
+
+@lru_cache(256)  # of all that is written, most is of now
+def _iso_second(seconds: int) -> str:
+    return (_EPOCH_START + timedelta(seconds=seconds)).isoformat()[:19]
 
 
 def encode_rest(value: object) -> bytes:

@@ -5,6 +5,7 @@ A fact is a word, found by one small function, at most once in a call and only i
 
 from collections.abc import Callable, Collection
 from enum import StrEnum
+from functools import cache
 from typing import Final
 
 from campana.errors import Forbidden
@@ -94,8 +95,13 @@ _HOLDS: Final[dict[Fact, Callable[[Call], bool]]] = {
     INVOLVED: _is_involved,
 }
 
-# Cheapest first: the order in which the facts of a row are looked up.
 _ORDER: Final = {fact: position for position, fact in enumerate(Fact)}
+
+
+@cache
+def _in_order(row: frozenset[Fact]) -> tuple[Fact, ...]:
+    """Cheapest first: the order in which the facts of a row are looked up."""
+    return tuple(sorted(row, key=_ORDER.__getitem__))
 
 
 def require(call: Call, rows: Rows) -> None:
@@ -104,11 +110,12 @@ def require(call: Call, rows: Rows) -> None:
         return
     assert call.bearer  # there must be one, alive
     found: dict[Fact, bool] = {}
-
-    def holds(fact: Fact) -> bool:
-        if fact not in found:
-            found[fact] = _HOLDS[fact](call)
-        return found[fact]
-
-    if not any(all(holds(fact) for fact in sorted(row, key=_ORDER.__getitem__)) for row in rows):
-        raise Forbidden
+    for row in rows:
+        for fact in _in_order(row):
+            if fact not in found:
+                found[fact] = _HOLDS[fact](call)
+            if not found[fact]:
+                break
+        else:
+            return
+    raise Forbidden

@@ -133,7 +133,7 @@ def canonical_requests(
 
     Every header in `signed.signed_headers` is in `headers`.
     """
-    path = _canonical_path(raw_path) if len(raw_path) <= _CACHED_PATH_MAX else _canonical_path.__wrapped__(raw_path)
+    path = _canonical_path(raw_path) if len(raw_path) <= _CACHED_MAX else _canonical_path.__wrapped__(raw_path)
     names = ";".join(signed.signed_headers)
     for header_lines in _canonical_headers(signed.signed_headers, headers):
         for query in _canonical_queries(raw_query):
@@ -216,18 +216,8 @@ def _signed(
     session_token: str | None,
     expires_s: int | None,
 ) -> Signed:
-    match = _CREDENTIAL.fullmatch(credential)
-    if match is None:
-        raise BadSignature(
-            Reason.MALFORMED,
-            "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/aws4_request.",
-        )
-    access_key_id, day, region, service = match.groups()
-    names = tuple(signed_headers.split(";"))
-    if not _SIGNED_HEADERS.fullmatch(signed_headers) or len(set(names)) != len(names):
-        raise BadSignature(Reason.MALFORMED, "SignedHeaders must be lower-case header names, separated by semicolons.")
-    if "host" not in names:
-        raise BadSignature(Reason.UNSIGNED, "'Host' must be a 'SignedHeader' in the AWS Authorization.")
+    scoped = _scoped if len(credential) + len(signed_headers) <= _CACHED_MAX else _scoped.__wrapped__
+    access_key_id, day, region, service, names = scoped(credential, signed_headers)
     if not _SIGNATURE.fullmatch(signature):
         raise BadSignature(Reason.MALFORMED, "Signature must be 64 lower-case hexadecimal characters.")
     timestamp_ms = _milliseconds(timestamp)
@@ -240,6 +230,24 @@ def _signed(
     return Signed(
         access_key_id, day, region, service, names, signature, timestamp, timestamp_ms, session_token, expires_s
     )
+
+
+@lru_cache(maxsize=2048)
+def _scoped(credential: str, signed_headers: str) -> tuple[str, str, str, str, tuple[str, ...]]:
+    """What a client says alike of all its requests of a day: its key, day, region and service; the headers' names."""
+    match = _CREDENTIAL.fullmatch(credential)
+    if match is None:
+        raise BadSignature(
+            Reason.MALFORMED,
+            "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/aws4_request.",
+        )
+    access_key_id, day, region, service = match.groups()
+    names = tuple(signed_headers.split(";"))
+    if not _SIGNED_HEADERS.fullmatch(signed_headers) or len(set(names)) != len(names):
+        raise BadSignature(Reason.MALFORMED, "SignedHeaders must be lower-case header names, separated by semicolons.")
+    if "host" not in names:
+        raise BadSignature(Reason.UNSIGNED, "'Host' must be a 'SignedHeader' in the AWS Authorization.")
+    return access_key_id, day, region, service, names
 
 
 def _presigned_parameters(raw_query: str) -> dict[str, str]:
@@ -276,6 +284,7 @@ def _timestamp_of_http_date(date: str | None) -> str:
     return f"{year}{_MONTHS.index(month) + 1:02}{int(day):02}T{hours}{minutes}{seconds}Z"
 
 
+@lru_cache(maxsize=256)  # those of one second have the same; only good ones are kept
 def _milliseconds(timestamp: str) -> int:
     try:
         if _TIMESTAMP.fullmatch(timestamp):
@@ -343,7 +352,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # The parts of what is signed.
 
-_CACHED_PATH_MAX = 1024
+_CACHED_MAX = 1024  # characters
 
 
 @lru_cache(maxsize=2048)
@@ -361,6 +370,9 @@ def _canonical_path(raw_path: str) -> str:
 
 def _canonical_queries(raw_query: str) -> Iterator[str]:
     """Both forms: Chime's WebSocket clients leave ! * ' ( ) unescaped or write "+", and sign that."""
+    if not raw_query:
+        yield ""
+        return
     pairs = [pair for pair in _pairs(raw_query) if unquote(pair[0]) != "X-Amz-Signature"]
     as_received = _joined(pairs)
     strict = _joined([(_strictly_encoded(name), _strictly_encoded(value)) for name, value in pairs])
@@ -380,7 +392,7 @@ def _strictly_encoded(text: str) -> str:
 def _canonical_headers(names: tuple[str, ...], headers: Mapping[str, str]) -> Iterator[str]:
     """One line for each name, with the host as it came; then, as Chime's WebSocket clients sign it, in lower case."""
     for host in dict.fromkeys((headers["host"], headers["host"].lower())):
-        values = {**headers, "host": host}
+        values = headers if host == headers["host"] else {**headers, "host": host}
         yield "".join([f"{name}:{' '.join(values[name].split())}\n" for name in names])
 
 

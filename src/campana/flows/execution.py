@@ -54,6 +54,7 @@ class Due:
 class CalledBack:
     """Notice: a callback counted."""
 
+    callback_id: str
     deny: bool
 
 
@@ -144,7 +145,7 @@ def callback(
             raise BadRequest("A processor can't move a message to another sub-channel.")
     event = machine.CallbackReceived(callback_id, deny=deny, edited=_edits(answer))
     tracing.current().link(execution.trace)
-    unit.tx.announce(CalledBack(deny))
+    unit.tx.announce(CalledBack(callback_id, deny))
     try:
         if not _advance(unit, execution, event, answer):
             raise Forbidden

@@ -177,7 +177,7 @@ class Metrics:
         # The store
         self.store_waiting = self._reading("campana_store_waiting_calls", "Calls that wait for the store.")
         self.store_batch = self._distributions(
-            "campana_store_batch_calls", "SQLite: calls that were committed together.", BATCHES
+            "campana_store_batch_calls", "Calls that were committed together.", BATCHES
         ).of()
         self.store_commit = self._distributions(
             "campana_store_commit_seconds", "How long a commit took, until it was on disk.", LATENCIES

@@ -182,7 +182,7 @@ def _was_pending(tx: Tx, request: ChannelFlowCallbackRequest, now: int) -> bool:
     )
 
 
-@operation(on="channel_arn", allow=POLICY_ONLY, prepare=_was_pending, rate=MESSAGE_WRITES)
+@operation(on="channel_arn", allow=POLICY_ONLY, prepare=_was_pending, rate=MESSAGE_WRITES, together=True)
 def channel_flow_callback(call: Call, request: ChannelFlowCallbackRequest) -> ChannelFlowCallbackResponse:
     """A processor's answer: change the message, deny it, or let it pass. Each step takes one."""
     answer = request.channel_message

@@ -55,7 +55,7 @@ def _next_time(call: Call) -> int:
     return last + 1 if call.now < last <= call.now + limits.CLOCK_PUT_BACK_MS else call.now
 
 
-@operation(on="channel_arn", allow=[{MEMBER, VISIBLE}], rate=MESSAGE_WRITES)
+@operation(on="channel_arn", allow=[{MEMBER, VISIBLE}], rate=MESSAGE_WRITES, together=True)
 def send_channel_message(call: Call, request: SendChannelMessageRequest) -> SendChannelMessageResponse:
     """Send, or, in a channel with a flow, hand to its processors first: then the answer says PENDING."""
     _check_sizes(request.type, request.content, request.metadata)
@@ -168,7 +168,7 @@ def get_channel_message_status(call: Call, request: GetChannelMessageStatusReque
     return GetChannelMessageStatusResponse(status=status)
 
 
-@operation(on="channel_arn", allow=[{MEMBER, OWN, SENT}], rate=MESSAGE_WRITES)
+@operation(on="channel_arn", allow=[{MEMBER, OWN, SENT}], rate=MESSAGE_WRITES, together=True)
 def update_channel_message(call: Call, request: UpdateChannelMessageRequest) -> UpdateChannelMessageResponse:
     """Edit an own message; through the channel's flow if it has one, while others still see the last revision."""
     message = call.message
@@ -206,6 +206,7 @@ def update_channel_message(call: Call, request: UpdateChannelMessageRequest) -> 
     on="channel_arn",
     allow=[{ADMIN, SENT, INVOLVED}, {MODERATOR, SENT, INVOLVED}, {MEMBER, OWN, SENT}],
     rate=MESSAGE_WRITES,
+    together=True,
 )
 def redact_channel_message(call: Call, request: RedactChannelMessageRequest) -> RedactChannelMessageResponse:
     """Empty a message and tell its audience; a second time changes nothing. A pending edit of it is dropped."""
@@ -221,7 +222,7 @@ def redact_channel_message(call: Call, request: RedactChannelMessageRequest) -> 
     )
 
 
-@operation(on="channel_arn", allow=[{ADMIN}], rate=MESSAGE_WRITES)
+@operation(on="channel_arn", allow=[{ADMIN}], rate=MESSAGE_WRITES, together=True)
 def delete_channel_message(call: Call, request: DeleteChannelMessageRequest) -> None:
     """Remove a sent message with everything known of it. Unknown: nothing changes."""
     message = call.message

@@ -45,6 +45,8 @@ class Operation:
     rate: Rate | None
     """How often it may be called, beside what holds for every call of a bearer."""
     prepare: Prepare | None
+    together: bool
+    """Whether it writes only what belongs to the resource it is about: such calls may share a transaction."""
 
     @property
     def name(self) -> str:
@@ -63,11 +65,13 @@ def operation(
     reads: bool | None = None,
     rate: Rate | None = None,
     prepare: Prepare | None = None,
+    together: bool = False,
 ) -> Callable[[F], F]:
     """Declare the function below as the operation of its name.
 
     `allow`: who may call, as rows of facts (auth/roles.py). `iam`: by default `on`; an empty one without a bearer
-    stands for the resource `*`. `reads`: by default whether the method is GET. `rate`: a row of limits.py.
+    stands for the resource `*`. `reads`: by default whether the method is GET. `rate`: a row of limits.py. `together`:
+    it writes only what belongs to `on`.
     Raises TypeError at import if name or annotations disagree with the contract.
     """
     matched = iam if iam is not None else () if on is None else (on,)
@@ -96,6 +100,7 @@ def operation(
             reads=route.method == "GET" if reads is None else reads,
             rate=rate,
             prepare=prepare,
+            together=together,
         )
         return function
 

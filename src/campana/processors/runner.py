@@ -26,6 +26,9 @@ from campana.unit_of_work import Units
 DUE_AT_ONCE = 100
 POLL_S = 5.0  # in case a notice was lost, and for what nodes left behind that died
 INVOCATIONS_AT_ONCE = 1_000
+CALLS_BACK_S = 0.02
+"""A processor that calls back this soon needs no report that it has accepted: one transaction less, and the callback
+does not have to wait for its commit. Meanwhile the lease holds, as it does while the processor is invoked."""
 
 
 class Runner:
@@ -54,6 +57,7 @@ class Runner:
         self._handed_over = handed_over
         self._seen_at = 0
         self._running: dict[tuple[str, str, int], Invocation] = {}
+        self._called_back: dict[str, asyncio.Event] = {}  # of the running ones, by callback id
         self._tasks: set[asyncio.Task[None]] = set()
         self._handing_over: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(INVOCATIONS_AT_ONCE)
@@ -71,7 +75,9 @@ class Runner:
                     if self._next_due is None or at < self._next_due:
                         self._next_due = at
                         self._sooner.set()
-                case CalledBack(deny):
+                case CalledBack(callback_id, deny):
+                    if (called_back := self._called_back.get(callback_id)) is not None:
+                        called_back.set()
                     self._metrics.callbacks.labels("denied" if deny else "passed").inc()
                 case Ended():
                     self._ended(notice)
@@ -128,9 +134,7 @@ class Runner:
     async def _hand_over(self, invocation: Invocation) -> None:
         event = machine.InvocationAbandoned(invocation.callback_id, invocation.attempt)
         with suppress(Conflict, ServiceUnavailable):  # then its lease runs out
-            await self._db.write(
-                self._units.run_on, invocation.channel_arn, execution.report, invocation.execution_id, event
-            )
+            await self._tell(invocation, event)
             self._handed_over()
 
     # Invocations
@@ -144,18 +148,21 @@ class Runner:
     async def _invoke(self, invocation: Invocation) -> None:
         key = (invocation.execution_id, invocation.callback_id, invocation.attempt)
         self._running[key] = invocation
+        called_back = self._called_back.setdefault(invocation.callback_id, asyncio.Event())
         if invocation.trace:
             log.about(trace=tracing.trace_of(invocation.trace))
         try:
             async with self._slots:
                 outcome = await self._invoke_traced(invocation)
-            await self._report(invocation, outcome)
+            if not (isinstance(outcome, Accepted) and await _set_soon(called_back)):
+                await self._report(invocation, outcome)
         except (Conflict, ServiceUnavailable):
             pass  # somebody else moved it on, or the lease will run out: it is invoked again
         except Exception:
             log.exception("processor.report_failed", message=invocation.message_id)
         finally:
             del self._running[key]
+            self._called_back.pop(invocation.callback_id, None)
 
     async def _invoke_traced(self, invocation: Invocation) -> Outcome:
         begun = stopwatch()
@@ -192,15 +199,20 @@ class Runner:
                 return
             case Stopped():
                 return
-        await self._db.write(
-            self._units.run_on, invocation.channel_arn, execution.report, invocation.execution_id, event
+        await self._tell(invocation, event)
+
+    async def _tell(self, invocation: Invocation, event: machine.Event) -> None:
+        channel_arn = invocation.channel_arn
+        await self._db.write_together(
+            channel_arn, self._units.run_on, channel_arn, execution.report, invocation.execution_id, event
         )
 
     async def _take_answer(self, invocation: Invocation, value: object) -> None:
         """An answer that is none, or that the rules refuse, is the function's failure."""
         try:
             fields, deny = answer.parse(value, invocation.message_id)
-            await self._db.write(
+            await self._db.write_together(
+                invocation.channel_arn,
                 self._units.run_on,
                 invocation.channel_arn,
                 execution.answer,
@@ -214,9 +226,7 @@ class Runner:
                 raise
             self._show(invocation, f"its answer was refused: {error}", "")
             event = machine.FunctionFailed(invocation.callback_id, invocation.attempt)
-            await self._db.write(
-                self._units.run_on, invocation.channel_arn, execution.report, invocation.execution_id, event
-            )
+            await self._tell(invocation, event)
 
     def _show(self, invocation: Invocation, reason: str, stack: str) -> None:
         log.error(
@@ -254,7 +264,8 @@ class Runner:
             if self._stopping:  # what it would begin another node, or the next start, has to begin again
                 break
             with suppress(Conflict):  # another node was first
-                await self._db.write(self._units.run_on, each.channel_arn, execution.wake, each.id)
+                channel_arn = each.channel_arn
+                await self._db.write_together(channel_arn, self._units.run_on, channel_arn, execution.wake, each.id)
         return len(due)
 
     async def _wait(self) -> None:
@@ -280,11 +291,17 @@ class Runner:
                     continue
                 event = machine.InvocationRunning(invocation.callback_id, invocation.attempt)
                 try:
-                    await self._db.write(
-                        self._units.run_on, invocation.channel_arn, execution.report, invocation.execution_id, event
-                    )
+                    await self._tell(invocation, event)
                 except (Conflict, ServiceUnavailable):
                     continue
+
+
+async def _set_soon(event: asyncio.Event) -> bool:
+    try:
+        async with asyncio.timeout(CALLS_BACK_S):
+            return await event.wait()
+    except TimeoutError:
+        return False
 
 
 def _due(tx: Tx, now: int) -> tuple[list[Execution], int | None]:

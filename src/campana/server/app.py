@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TypeVar
@@ -29,7 +28,7 @@ from campana.operations.channel_details import Sizes
 from campana.processors.runner import Runner
 from campana.processors.runtime import FunctionLine, Source
 from campana.processors.targets import Targets
-from campana.server import data_folder, tls
+from campana.server import data_folder, interpreter, tls
 from campana.server.authentication import Authentication
 from campana.server.authorisation import Authorisation
 from campana.server.backlog import Backlog
@@ -56,9 +55,6 @@ from campana.wire.http import HttpRequest, HttpResponse
 T = TypeVar("T")
 
 assert operations  # importing them fills the registry
-
-SWITCH_INTERVAL_S = 0.0005
-"""The writer thread and the event loop share the interpreter: short turns keep the tail of single sends short."""
 
 
 VERSION_PAUSE_S = 5
@@ -415,7 +411,6 @@ def _log_function_line(line: FunctionLine) -> None:
 
 def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; the exit code. Raises SetupError."""
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
     with data_folder.held(settings.server.data_dir):
         try:
             import uvloop
@@ -437,6 +432,7 @@ async def _serve(settings: Settings) -> int:
         loop.add_signal_handler(each, stop)
     server = await asyncio.to_thread(Server, settings, SystemClock(), Ids(), os.environ)
     await server.start()
+    interpreter.tune()
     print(server.introduction(), flush=True)
     asked = asyncio.create_task(stopping.wait())
     failed = asyncio.create_task(server.failed())

@@ -111,7 +111,8 @@ class Dispatcher:
             return await self._db.read(self._in_transaction, *arguments)
         if operation.on is None:
             return await self._db.write(self._in_transaction, *arguments)
-        return await self._db.write_in_turn(getattr(request, operation.on), self._in_transaction, *arguments)
+        write = self._db.write_together if operation.together else self._db.write_in_turn
+        return await write(getattr(request, operation.on), self._in_transaction, *arguments)
 
     def _in_transaction(
         self, tx: Tx, operation: Operation, request: Shape, caller: Caller, authority: str, prepared: object
@@ -119,7 +120,7 @@ class Dispatcher:
         repeat = _Repeat.of(operation.route, request, caller)
         if not operation.reads:
             if operation.on is not None:
-                tx.lock(getattr(request, operation.on), *(() if repeat is None else (repeat.key,)))
+                tx.lock(getattr(request, operation.on))  # which a repetition is about, too
             elif repeat is not None:
                 tx.lock(repeat.key)
         now = self._clock.now()  # under the lock: times follow the order of writes
@@ -171,12 +172,19 @@ class _Repeat(msgspec.Struct, frozen=True):
         if kept is None:
             return None
         if kept.body_sha256 != self.body_sha256:
-            raise Conflict("The ClientRequestToken was used for another request.")
+            raise _used_for_another()
         assert self.route.response is not None
         return msgspec.json.decode(kept.response, type=self.route.response)
 
     def keep(self, tx: Tx, response: Shape, now: int) -> None:
-        idempotency.keep(tx, idempotency.Kept(self.key, self.body_sha256, encode_rest(response).decode(), now))
+        """Raises Conflict if the token was used for something else meanwhile, on another node or resource."""
+        kept = idempotency.Kept(self.key, self.body_sha256, encode_rest(response).decode(), now)
+        if not idempotency.keep(tx, kept, now - IDEMPOTENCY_MS):
+            raise _used_for_another()
+
+
+def _used_for_another() -> Conflict:
+    return Conflict("The ClientRequestToken was used for another request.")
 
 
 def _sha256(text: bytes) -> str:

@@ -91,7 +91,7 @@ def update(tx: Tx, channel: Channel) -> None:
 def has_new_message(tx: Tx, arn: str, at: int, *, not_behind: int) -> None:
     """One that everybody in the channel may see. The times of the last message do not go back, but for what lies after
     `not_behind`: that was a mistake."""
-    tx.run(
+    tx.put(
         """
         UPDATE channels SET last_message_at =
             CASE WHEN last_message_at > :at AND last_message_at <= :not_behind THEN last_message_at ELSE :at END,

@@ -39,11 +39,17 @@ class Page(msgspec.Struct, Generic[R], frozen=True):
 class Tx(Protocol):
     """One transaction. Statements see what it has written; nobody else does before the commit."""
 
+    heads: dict[str, int]
+    """The heads of topics whose rows the transaction has written, so that nobody else can (store/topics.py)."""
+
     def one(self, row: type[R], sql: str, /, **values: Value) -> R | None:
         """The first row, or None."""
 
     def all(self, row: type[R], sql: str, /, **values: Value | Sequence[str]) -> list[R]:
         """Every row. A sequence stands for the list in `IN (:name)`; it must not be empty."""
+
+    def first(self, sql: str, /, **values: Value) -> tuple[Any, ...] | None:
+        """The columns of the first row, or None."""
 
     def scalar(self, sql: str, /, **values: Value) -> Any:
         """The first column of the first row, or None."""
@@ -67,6 +73,9 @@ class Tx(Protocol):
 
     def run(self, sql: str, /, **values: Value | Sequence[str]) -> int:
         """Change something; the number of rows concerned."""
+
+    def put(self, sql: str, /, **values: Value) -> None:
+        """As `run`, for those who do not look at the number of rows: it need not be waited for."""
 
     def lock(self, *resources: str) -> None:
         """Keep other writers of these resources (ARNs) out until the end of the transaction.
@@ -113,6 +122,12 @@ class Database(Protocol):
         self, resource: str, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """As `write`, for work that begins with locking the resource: others on it could do nothing but wait."""
+
+    async def write_together(
+        self, resource: str, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """As `write_in_turn`, for work that writes only what belongs to the resource: those that wait for it may share
+        a transaction, and then a commit. A call that is refused undoes only itself all the same."""
 
     def listen(self, listener: Listener) -> None:
         """Call `listener` on the event loop with what committed transactions announced.

@@ -99,7 +99,7 @@ def next_due(tx: Tx, now: int) -> int | None:
 
 
 def insert(tx: Tx, execution: Execution) -> None:
-    tx.run(
+    tx.put(
         """
         INSERT INTO executions (id, message_id, channel_arn, operation, plan, state, step, tries, callback_id, due_at,
             proposed, draft, created_at, version, trace)

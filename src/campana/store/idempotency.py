@@ -17,15 +17,20 @@ def find(tx: Tx, key: str, not_before: int) -> Kept | None:
     )
 
 
-def keep(tx: Tx, kept: Kept) -> None:
-    tx.run(
-        "INSERT INTO idempotency (key, body_sha256, response, created_at) VALUES (:key, :body, :response, :at)"
-        " ON CONFLICT (key) DO UPDATE SET body_sha256 = excluded.body_sha256, response = excluded.response,"
-        " created_at = excluded.created_at",
-        key=kept.key,
-        body=kept.body_sha256,
-        response=kept.response,
-        at=kept.created_at,
+def keep(tx: Tx, kept: Kept, not_before: int) -> bool:
+    """False if there is one since `not_before`."""
+    return (
+        tx.run(
+            "INSERT INTO idempotency (key, body_sha256, response, created_at) VALUES (:key, :body, :response, :at)"
+            " ON CONFLICT (key) DO UPDATE SET body_sha256 = excluded.body_sha256, response = excluded.response,"
+            " created_at = excluded.created_at WHERE idempotency.created_at < :not_before",
+            key=kept.key,
+            body=kept.body_sha256,
+            response=kept.response,
+            at=kept.created_at,
+            not_before=not_before,
+        )
+        == 1
     )
 
 

@@ -38,7 +38,7 @@ def find(tx: Tx, channel_arn: str, id: str) -> Message | None:
 
 
 def insert(tx: Tx, message: Message) -> None:
-    tx.run(
+    tx.put(
         """
         INSERT INTO messages (id, channel_arn, sub_channel_id, sender_arn, type, persistence, status, status_detail,
             content, metadata, content_type, message_attributes, push_notification, target_arn,
@@ -65,7 +65,7 @@ def insert(tx: Tx, message: Message) -> None:
 
 def update(tx: Tx, message: Message) -> None:
     """Write what can change: the status, the revision, the times."""
-    tx.run(
+    tx.put(
         """
         UPDATE messages SET status = :status, status_detail = :detail, content = :content, metadata = :metadata,
             content_type = :content_type, message_attributes = :attributes, push_notification = :push,

@@ -5,6 +5,9 @@ the transaction: writers of one channel follow one another, and all others run s
 order of their numbers when several are asked for at once, and never for a thing that has a higher one: app instances,
 channels, users. What deadlocks all the same, or loses its connection before the commit, runs again.
 
+The lock is held until the commit is on disk, so that a channel would have as many messages a second as the disk has
+flushes. Therefore the sends that wait for a channel on one node run in one transaction (`write_together`).
+
 Only reads that look several times (`read`) have a snapshot (REPEATABLE READ, which a reader never pays for).
 """
 
@@ -13,13 +16,13 @@ import hashlib
 import re
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import Context, copy_context
 from functools import lru_cache
 from typing import Any, Concatenate, Final, Generic, TypeAlias
-from weakref import WeakValueDictionary
 
 import psycopg
 from psycopg import errors
@@ -59,12 +62,16 @@ POOL_TIMEOUT_S: Final = 4.0
 """How long a call waits for a connection before it is refused: the database is away, or not up to its load."""
 WAIT_MAX_S: Final = 10.0
 """How long a call waits for its turn before it is refused: its client has given up, or is about to."""
+LOOK_S: Final = 1.0
+"""How often those are looked after who wait for that long."""
 STATEMENT_TIMEOUT_MS: Final = 15_000
 """No statement of ours needs a second; the wait for a lock is part of it."""
 IDLE_IN_TRANSACTION_MS: Final = 5_000
 """A node that is paused in a transaction must not keep its locks from the others: what it then does fails, and runs
 again. Well below STATEMENT_TIMEOUT_MS, so that those who wait get their turn."""
 DEFINITION_WAIT_MS: Final = 1_000
+TOGETHER_MAX: Final = 32
+"""Calls in one transaction: what waits behind them on other nodes waits for all of them."""
 ATTEMPTS_MAX: Final = 8
 PAUSE_S: Final = 0.01
 
@@ -78,16 +85,19 @@ _OURS: Final = (psycopg.IntegrityError, psycopg.ProgrammingError, psycopg.DataEr
 class PostgresTx:
     """A transaction on one connection; it begins with its first statement."""
 
-    __slots__ = ("_begin", "_connection", "_held", "_salt", "begun", "notices")
+    __slots__ = ("_begin", "_connection", "_held", "_put", "_salt", "begun", "heads", "notices", "wrote")
 
     def __init__(self, connection: _Connection, begin: str, salt: str) -> None:
         """`begin`: the statement that begins it; '' for statements that stand alone."""
         self._connection = connection
         self._begin = begin
         self._salt = salt
-        self._held: set[int] = set()
+        self._held: set[str] = set()
+        self._put: list[tuple[str, list[Any] | None]] = []
         self.begun = not begin
+        self.heads: dict[str, int] = {}
         self.notices: list[object] = []
+        self.wrote = False
 
     def one(self, row: type[R], sql: str, /, **values: Value) -> R | None:
         rows = _rows(row, self._execute(sql, values))
@@ -96,8 +106,11 @@ class PostgresTx:
     def all(self, row: type[R], sql: str, /, **values: Value | Sequence[str]) -> list[R]:
         return _rows(row, self._execute(sql, values))
 
+    def first(self, sql: str, /, **values: Value) -> tuple[Any, ...] | None:
+        return self._execute(sql, values).fetchone()
+
     def scalar(self, sql: str, /, **values: Value) -> Any:
-        found = self._execute(sql, values).fetchone()
+        found = self.first(sql, **values)
         return None if found is None else found[0]
 
     def page(
@@ -121,15 +134,26 @@ class PostgresTx:
     def run(self, sql: str, /, **values: Value | Sequence[str]) -> int:
         return self._execute(sql, values).rowcount
 
+    def put(self, sql: str, /, **values: Value) -> None:
+        self.wrote = True
+        self._put.append(_with_parameters(sql, values))
+
+    def send(self) -> None:
+        """What was put and is not with the server yet."""
+        if self._put:
+            text, parameters = self._put.pop()
+            self._exchange(text, parameters)
+
     def lock(self, *resources: str) -> None:
-        numbers = sorted({self._number(each) for each in resources} - self._held)
-        if not numbers:
+        wanted = set(resources) - self._held
+        if not wanted:
             return
+        numbers = sorted({self._number(each) for each in wanted})
         sql = "SELECT " + ", ".join(f"pg_advisory_xact_lock({number})" for number in numbers)
         if not self.begun:  # one way to the server and back for both
             sql, self.begun = f"{self._begin}; {sql}", True
         self._connection.execute(sql, prepare=False)
-        self._held.update(numbers)
+        self._held |= wanted
 
     def try_lock(self, resource: str) -> bool:
         self._start()
@@ -150,18 +174,31 @@ class PostgresTx:
             self.begun = True
 
     def _execute(self, sql: str, values: Mapping[str, Value | Sequence[str]]) -> psycopg.Cursor[tuple[Any, ...]]:
+        text, parameters = _with_parameters(sql, values)
+        self.wrote = self.wrote or not text.lstrip().startswith("SELECT")
+        return self._exchange(text, parameters)
+
+    def _exchange(self, text: str, parameters: list[Any] | None) -> psycopg.Cursor[tuple[Any, ...]]:
+        """One way to the server and back, with what was put before."""
         self._start()
-        text, names = _translated(sql)
-        return self._connection.execute(text, [_parameter(values[name]) for name in names] if names else None)
+        if not self._put:
+            return self._connection.execute(text, parameters)
+        put, self._put = self._put, []
+        with self._connection.pipeline():
+            for earlier in put:
+                self._connection.execute(*earlier)
+            return self._connection.execute(text, parameters)
+
+
+def _with_parameters(sql: str, values: Mapping[str, Value | Sequence[str]]) -> tuple[str, list[Any] | None]:
+    text, names = _translated(sql)
+    return text, [_parameter(values[name]) for name in names] if names else None
 
 
 def _rows(row: type[R], found: psycopg.Cursor[tuple[Any, ...]]) -> list[R]:
     """`SELECT *` may give columns that a newer version has added: they are at the end."""
-    columns = found.description or ()
     width = len(row.__struct_fields__)
-    if len(columns) > width:
-        return [row(*each[:width]) for each in found]
-    return [row(*each) for each in found]
+    return [row(*each[:width]) for each in found]
 
 
 def _parameter(value: Value | Sequence[str]) -> Any:
@@ -192,6 +229,26 @@ def _translated(sql: str) -> tuple[str, tuple[str, ...]]:
     return _NAME.sub(numbered, _IN_LIST.sub(r"= ANY(\1)", sql)), tuple(names)
 
 
+class _Waiting(Generic[T]):
+    """A call that waits for its turn at a resource."""
+
+    __slots__ = ("context", "future", "since", "together", "work")
+
+    def __init__(
+        self, work: Callable[[PostgresTx], T], future: "asyncio.Future[T]", since: float, *, together: bool
+    ) -> None:
+        """`since`: the loop's time. `together`: whether it may share a transaction."""
+        self.work = work
+        self.future = future
+        self.context = copy_context()
+        self.since = since
+        self.together = together
+
+
+class _Apart(Exception):
+    """Calls that ran together must run one by one: one of them was refused after it had written, or failed."""
+
+
 class PostgresDatabase:
     """A database that other nodes use as well. Construct it, then use it from one event loop."""
 
@@ -207,7 +264,8 @@ class PostgresDatabase:
         self._announced: list[object] = []
         self._announcing = threading.Lock()
         self._counting = threading.Lock()
-        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._queues: dict[str, deque[_Waiting[Any]]] = {}
+        self._working: set[asyncio.Task[None]] = set()
         self._waiting = 0
         self._closed = False
         self._salt = self._looked_at(url)
@@ -298,17 +356,99 @@ class PostgresDatabase:
     async def write_in_turn(
         self, resource: str, work: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Only the next one waits at the database: more would take the connections from everybody else."""
-        turns = self._turns.setdefault(resource, asyncio.Semaphore(2))  # it is kept by those who use it
+        return await self._in_turn(resource, lambda tx: work(tx, *args, **kwargs), together=False)
+
+    async def write_together(
+        self, resource: str, work: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        return await self._in_turn(resource, lambda tx: work(tx, *args, **kwargs), together=True)
+
+    async def _in_turn(self, resource: str, work: Callable[[PostgresTx], T], *, together: bool) -> T:
+        """Of each resource one transaction at a time: more would take the connections from everybody else."""
+        self._require_room()
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(work, loop.create_future(), loop.time(), together=together)
+        queue = self._queues.get(resource)
+        if queue is None:
+            queue = self._queues[resource] = deque()
+            task = loop.create_task(self._work_off(resource, queue), context=Context())
+            self._working.add(task)
+            task.add_done_callback(self._working.discard)
+        queue.append(waiting)
+        self._waiting += 1
         try:
-            async with asyncio.timeout(WAIT_MAX_S):
-                await turns.acquire()
-        except TimeoutError:
-            raise _unavailable("the call has waited too long for its turn") from None
-        try:
-            return await self.write(work, *args, **kwargs)
+            result: T = await waiting.future
+            return result
         finally:
-            turns.release()
+            self._waiting -= 1
+
+    async def _work_off(self, resource: str, queue: "deque[_Waiting[Any]]") -> None:
+        """Until nobody waits for the resource."""
+        loop = asyncio.get_running_loop()
+        while queue:
+            batch = [queue.popleft()]
+            while batch[0].together and queue and queue[0].together and len(batch) < TOGETHER_MAX:
+                batch.append(queue.popleft())
+            batch = [each for each in batch if not each.future.done()]  # the caller gave up waiting
+            if not batch:
+                continue
+            if self._closed:
+                _answer([(each, ServiceUnavailable(UNAVAILABLE)) for each in batch])
+                continue
+            self._metrics.store_batch.observe(len(batch))
+            running = loop.run_in_executor(self._writers, self._run_batch, loop, batch)
+            while not (await asyncio.wait((running,), timeout=LOOK_S))[0]:
+                _answer([(each, _late()) for each in queue if loop.time() - each.since > WAIT_MAX_S])
+            _answer(running.result())
+        del self._queues[resource]
+
+    def _run_batch(
+        self, loop: asyncio.AbstractEventLoop, batch: "Sequence[_Waiting[Any]]"
+    ) -> "list[tuple[_Waiting[Any], Any]]":
+        """On a thread: the calls with their results, or the errors they raised."""
+        late = loop.time() - WAIT_MAX_S
+        outcomes: list[tuple[_Waiting[Any], Any]] = [(each, _late()) for each in batch if each.since < late]
+        batch = [each for each in batch if each.since >= late]
+        if len(batch) > 1:
+            try:
+                done = self._run("BEGIN", lambda tx: self._together(tx, batch))
+            except _Apart:
+                pass
+            except Exception as error:
+                return outcomes + [(each, error) for each in batch]
+            else:
+                if done.notices:
+                    self._announce_on(loop, done.notices)
+                return outcomes + done.result
+        return outcomes + [(each, self._outcome(loop, each)) for each in batch]
+
+    @staticmethod
+    def _together(tx: PostgresTx, batch: "Sequence[_Waiting[Any]]") -> "list[tuple[_Waiting[Any], Any]]":
+        """The calls with their results, or with what they were refused for; raises _Apart."""
+        outcomes: list[tuple[_Waiting[Any], Any]] = []
+        for waiting in batch:
+            tx.wrote, announced = False, len(tx.notices)
+            try:
+                result = waiting.context.run(waiting.work, tx)
+                outcomes.append((waiting, result))
+            except (*_AGAIN, psycopg.OperationalError, psycopg.InterfaceError):
+                raise
+            except Exception as error:
+                if tx.wrote or isinstance(error, psycopg.Error):
+                    raise _Apart from error
+                del tx.notices[announced:]
+                outcomes.append((waiting, error))
+        return outcomes
+
+    def _outcome(self, loop: asyncio.AbstractEventLoop, waiting: "_Waiting[Any]") -> Any:
+        """Of a call in a transaction of its own: the result, or the error it raised."""
+        try:
+            done = waiting.context.run(self._run, "BEGIN", waiting.work)
+        except Exception as error:
+            return error
+        if done.notices:
+            self._announce_on(loop, done.notices)
+        return done.result
 
     def write_now(self, work: Callable[[PostgresTx], T]) -> T:
         """`write` for callers without an event loop: start-up, commands."""
@@ -329,14 +469,13 @@ class PostgresDatabase:
         self._pool.close()
 
     async def _on(self, threads: ThreadPoolExecutor, call: Callable[[], T]) -> T:
-        if self._closed or self._waiting >= WAITING_CALLS_MAX:
-            raise ServiceUnavailable(UNAVAILABLE)
+        self._require_room()
         loop = asyncio.get_running_loop()
         asked = loop.time()
 
         def in_time() -> T:
             if loop.time() - asked > WAIT_MAX_S:
-                raise _unavailable("the call has waited too long for its turn")
+                raise _late()
             return call()
 
         self._waiting += 1
@@ -344,6 +483,10 @@ class PostgresDatabase:
             return await loop.run_in_executor(threads, copy_context().run, in_time)
         finally:
             self._waiting -= 1
+
+    def _require_room(self) -> None:
+        if self._closed or self._waiting >= WAITING_CALLS_MAX:
+            raise ServiceUnavailable(UNAVAILABLE)
 
     def _announce_on(self, loop: asyncio.AbstractEventLoop, notices: list[object]) -> None:
         """Before the answer, and what several threads have to announce together."""
@@ -396,6 +539,7 @@ class PostgresDatabase:
         tx = PostgresTx(connection, begin, self._salt)
         try:
             result = work(tx)
+            tx.send()
         except errors.ReadOnlySqlTransaction:
             connection.close()  # to a server that is no primary any more
             raise
@@ -416,6 +560,16 @@ class _Done(Generic[T]):
     def __init__(self, result: T, notices: list[object]) -> None:
         self.result = result
         self.notices = notices
+
+
+def _answer(outcomes: "Sequence[tuple[_Waiting[Any], Any]]") -> None:
+    for waiting, outcome in outcomes:
+        if waiting.future.done():  # the caller gave up waiting
+            continue
+        if isinstance(outcome, BaseException):
+            waiting.future.set_exception(outcome)
+        else:
+            waiting.future.set_result(outcome)
 
 
 def _commit(connection: _Connection) -> None:
@@ -449,6 +603,10 @@ def _is_lost(error: psycopg.Error) -> bool:
 def _unavailable(error: object) -> ServiceUnavailable:
     log.error("store.unavailable", error=f"{type(error).__name__}: {_first_line(error)}")
     return ServiceUnavailable(UNAVAILABLE)
+
+
+def _late() -> ServiceUnavailable:
+    return _unavailable("the call has waited too long for its turn")
 
 
 def _first_line(error: object) -> str:

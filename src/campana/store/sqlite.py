@@ -1,9 +1,11 @@
 """SQLite: waiting calls are run together and committed together, with one flush to disk for all of them.
 
-Full durability (`synchronous=FULL`) at many thousand calls a second. Each call has a savepoint, so a refused one undoes
-only itself. The calls of a batch run on the event loop and its commit on a thread: a writer thread would have to win
-the interpreter's lock back from the loop after each statement, which costs a send more than the statements do. While
-a batch is being committed the loop takes requests in, and those make the next batch. Reads have threads.
+Full durability (`synchronous=FULL`) at many thousand calls a second. A refused call undoes only itself: mostly it has
+written nothing; if it has, the whole batch is rolled back and run once more, each call with a savepoint, which costs
+too much to give one to every call. The calls of a batch run on the event loop and its commit on a thread: a writer
+thread would have to win the interpreter's lock back from the loop after each statement, which costs a send more than
+the statements do. While a batch is being committed the loop takes requests in, and those make the next batch. Reads
+have threads.
 """
 
 import asyncio
@@ -40,17 +42,18 @@ BATCH_CALLS_MAX = 128
 READER_THREADS = 4
 FOREIGN_WRITER_S = 10
 FOREIGN_WRITER_PAUSE_S = 0.01
-CHECKPOINT_EVERY_CHANGES = 2_000  # rows; a message changes nine, and fourteen pages if it comes alone
+CHECKPOINT_EVERY_CHANGES = 8_000  # rows; a message changes nine, and fourteen pages if it comes alone
 LOG_PAGES_MAX = 16_384  # 64 MiB: the longer the log, the more has to be searched for each page that is read
 
 
 class SqliteTx:
     """A transaction on one connection."""
 
-    __slots__ = ("_connection", "notices")
+    __slots__ = ("_connection", "heads", "notices")
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self.heads: dict[str, int] = {}
         self.notices: list[object] = []
 
     def one(self, row: type[R], sql: str, /, **values: Value) -> R | None:
@@ -60,8 +63,12 @@ class SqliteTx:
     def all(self, row: type[R], sql: str, /, **values: Value | Sequence[str]) -> list[R]:
         return [row(*found) for found in self._connection.execute(*_expanded(sql, values))]
 
+    def first(self, sql: str, /, **values: Value) -> tuple[Any, ...] | None:
+        found: tuple[Any, ...] | None = self._connection.execute(sql, values).fetchone()
+        return found
+
     def scalar(self, sql: str, /, **values: Value) -> Any:
-        found = self._connection.execute(sql, values).fetchone()
+        found = self.first(sql, **values)
         return None if found is None else found[0]
 
     def page(
@@ -85,6 +92,9 @@ class SqliteTx:
     def run(self, sql: str, /, **values: Value | Sequence[str]) -> int:
         return self._connection.execute(*_expanded(sql, values)).rowcount
 
+    def put(self, sql: str, /, **values: Value) -> None:
+        self._connection.execute(sql, values)
+
     def lock(self, *resources: str) -> None:
         """Nothing to do: there is one writer."""
 
@@ -98,7 +108,7 @@ class SqliteTx:
 
 def _expanded(sql: str, values: Mapping[str, Value | Sequence[str]]) -> tuple[str, Mapping[str, Any]]:
     """`:name` of a sequence becomes a parameter for each element."""
-    if not any(type(value) in (list, tuple) for value in values.values()):
+    if "IN (:" not in sql:
         return sql, values
     flat: dict[str, Value] = {}
     for name, value in values.items():
@@ -126,6 +136,10 @@ class _Done(NamedTuple):
     future: asyncio.Future[Any]
     result: Any
     error: BaseException | None
+
+
+class _WroteBeforeRefusal(Exception):
+    """A call without a savepoint was refused after it had changed rows."""
 
 
 class SqliteDatabase:
@@ -230,6 +244,8 @@ class SqliteDatabase:
     ) -> T:
         return await self.write(work, *args, **kwargs)  # there is one writer
 
+    write_together = write_in_turn  # as all do
+
     def write_now(self, work: Callable[[SqliteTx], T]) -> T:
         """`write` for callers without an event loop: start-up, commands. Blocks until it is on disk."""
 
@@ -238,18 +254,18 @@ class SqliteDatabase:
 
         return asyncio.run(alone())
 
-    def _run_batch(self, loop: asyncio.AbstractEventLoop, kept_out_s: float = 0.0) -> None:
+    def _run_batch(self, loop: asyncio.AbstractEventLoop, kept_out_s: float = 0.0, savepoints: bool = False) -> None:
         """The calls that wait, in one transaction. While another process writes (a command, a backup), the loop goes
         on and comes back in a while."""
         if self._log_is_long:
             self._log_is_long = False
             folding = loop.run_in_executor(self._committer, self._checkpoint, self._writing)
-            folding.add_done_callback(lambda _: self._run_batch(loop, kept_out_s))
+            folding.add_done_callback(lambda _: self._run_batch(loop, kept_out_s, savepoints))
             return
         kept_out = self._begin()
         if kept_out is not None and _is_busy(kept_out) and kept_out_s < FOREIGN_WRITER_S:
             later_s = kept_out_s + FOREIGN_WRITER_PAUSE_S
-            loop.call_later(FOREIGN_WRITER_PAUSE_S, self._run_batch, loop, later_s)
+            loop.call_later(FOREIGN_WRITER_PAUSE_S, self._run_batch, loop, later_s, savepoints)
             return
         batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_CALLS_MAX))]
         if kept_out is not None:
@@ -257,21 +273,38 @@ class SqliteDatabase:
             return
         done: list[_Done] = []
         notices: list[object] = []
+        run = self._run_apart if savepoints else self._run_alone if len(batch) == 1 else self._run
         try:
             for waiting in batch:
-                done.append(self._run(waiting, notices))
+                done.append(run(waiting, notices))
+        except _WroteBeforeRefusal:
+            self._run_again(loop, batch, kept_out_s)
+            return
         except Exception as error:
             self._refuse(loop, batch, error)
             return
         self._metrics.store_batch.observe(len(batch))
-        committing = loop.run_in_executor(self._committer, self._commit)
-        committing.add_done_callback(lambda commit: self._committed(loop, batch, done, notices, commit))
+        self._committer.submit(self._commit, loop, lambda commit: self._committed(loop, batch, done, notices, commit))
 
-    def _commit(self) -> float:
-        """How many seconds it took."""
+    def _run_again(self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting], kept_out_s: float) -> None:
+        try:
+            self._writing.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            self._refuse(loop, batch, error)
+            return
+        self._waiting.extendleft(reversed(batch))
+        self._run_batch(loop, kept_out_s, savepoints=True)
+
+    def _commit(self, loop: asyncio.AbstractEventLoop, then: Callable[[float | BaseException], None]) -> None:
+        """On its thread; then, on the loop, `then` with how many seconds it took, or why it failed."""
         begun = stopwatch()
-        self._writing.execute("COMMIT")
-        return stopwatch() - begun
+        outcome: float | BaseException
+        try:
+            self._writing.execute("COMMIT")
+            outcome = stopwatch() - begun
+        except BaseException as error:
+            outcome = error
+        loop.call_soon_threadsafe(then, outcome)
 
     def _begin(self) -> sqlite3.Error | None:
         try:
@@ -284,21 +317,39 @@ class SqliteDatabase:
             return error
         return None
 
+    def _run_alone(self, waiting: _Waiting, notices: list[object]) -> _Done:
+        """A batch of one: refused, it takes the transaction with it. Only these define tables (migrations)."""
+        tx = SqliteTx(self._writing)
+        result = waiting.context.run(waiting.work, tx)
+        notices.extend(tx.notices)
+        return _Done(waiting.future, result, None)
+
     def _run(self, waiting: _Waiting, notices: list[object]) -> _Done:
+        """One of several; raises _WroteBeforeRefusal if there is something of it to undo."""
         connection = self._writing
-        tx = SqliteTx(connection)
+        changes = connection.total_changes
+        try:
+            return self._run_alone(waiting, notices)
+        except Exception as error:
+            if not connection.in_transaction:
+                raise
+            if connection.total_changes != changes:
+                raise _WroteBeforeRefusal from error
+            return _Done(waiting.future, None, _translated(error))
+
+    def _run_apart(self, waiting: _Waiting, notices: list[object]) -> _Done:
+        """One of several, with a savepoint."""
+        connection = self._writing
         connection.execute("SAVEPOINT call")
         try:
-            result = waiting.context.run(waiting.work, tx)
+            done = self._run_alone(waiting, notices)
         except Exception as error:
             if not connection.in_transaction:
                 raise
             connection.execute("ROLLBACK TO call")
-            connection.execute("RELEASE call")
-            return _Done(waiting.future, None, _translated(error))
+            done = _Done(waiting.future, None, _translated(error))
         connection.execute("RELEASE call")
-        notices.extend(tx.notices)
-        return _Done(waiting.future, result, None)
+        return done
 
     def _committed(
         self,
@@ -306,12 +357,12 @@ class SqliteDatabase:
         batch: list[_Waiting],
         done: list[_Done],
         notices: list[object],
-        commit: asyncio.Future[float],
+        commit: float | BaseException,
     ) -> None:
-        if (error := commit.exception()) is not None:
-            self._refuse(loop, batch, error)
+        if isinstance(commit, BaseException):
+            self._refuse(loop, batch, commit)
             return
-        self._metrics.store_commit.observe(commit.result())
+        self._metrics.store_commit.observe(commit)
         if notices:
             self._announce(notices)
         _answer(done)

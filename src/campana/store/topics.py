@@ -88,19 +88,13 @@ def append(tx: Tx, entries: Sequence[Entry], now: int) -> None:
     # Channels before users: a `follow` entry carries the number that its channel's entry was given.
     for topic in sorted(by_topic):
         fresh = by_topic[topic]
-        head = tx.scalar(
-            "INSERT INTO topics (name, head) VALUES (:name, :count)"
-            " ON CONFLICT (name) DO UPDATE SET head = topics.head + :count RETURNING head",
-            name=topic,
-            count=len(fresh),
-        )
-        number = head - len(fresh)
+        number = _raise_head(tx, topic, len(fresh)) - len(fresh)
         for entry in fresh:
             number += 1
             joined_at.update(((topic, of_user(user)), number) for user in entry.joins)
             follow_from = joined_at[entry.follow, topic] if entry.follow is not None else 0
             entry = msgspec.structs.replace(entry, number=number, follow_from=follow_from, at=now)
-            tx.run(
+            tx.put(
                 "INSERT INTO journal (topic, number, frame, steering, created_at)"
                 " VALUES (:topic, :number, :frame, :steering, :now)",
                 topic=topic,
@@ -110,6 +104,23 @@ def append(tx: Tx, entries: Sequence[Entry], now: int) -> None:
                 now=now,
             )
             tx.announce(entry)
+
+
+def _raise_head(tx: Tx, topic: str, count: int) -> int:
+    """The new head. Calls that share a transaction ask the database for it once."""
+    known = tx.heads.get(topic)
+    if known is None:
+        head: int = tx.scalar(
+            "INSERT INTO topics (name, head) VALUES (:name, :count)"
+            " ON CONFLICT (name) DO UPDATE SET head = topics.head + :count RETURNING head",
+            name=topic,
+            count=count,
+        )
+    else:
+        head = known + count
+        tx.put("UPDATE topics SET head = :head WHERE name = :name", name=topic, head=head)
+    tx.heads[topic] = head
+    return head
 
 
 def _steering(entry: Entry) -> str | None:

@@ -4,6 +4,7 @@ ARNs are labels that hold encoded slashes, so the path is split first and each p
 """
 
 import re
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from campana.api.base import Route
@@ -52,15 +53,24 @@ def query_pairs(raw_query: str) -> Pairs:
 def decode(text: str) -> str:
     """Percent-decode once; raises `BadRequest` for what is not UTF-8, and for U+0000, which PostgreSQL cannot hold."""
     if "%" in text or not text.isascii() or "\0" in text:
-        try:
-            raw = text.encode("latin-1")
-            if _BAD_ESCAPE.search(raw):
-                raise BadRequest("The request target has an incomplete percent escape.")
-            text = unquote_to_bytes(raw).decode()
-        except UnicodeError:
-            raise BadRequest("The request target is not percent-encoded UTF-8.") from None
-        if "\0" in text:
-            raise BadRequest("The request target must not contain the character U+0000.")
+        return _decoded(text) if len(text) <= _CACHED_MAX else _decoded.__wrapped__(text)
+    return text
+
+
+_CACHED_MAX = 1024  # characters
+
+
+@lru_cache(maxsize=2048)  # ARNs come again and again
+def _decoded(text: str) -> str:
+    try:
+        raw = text.encode("latin-1")
+        if _BAD_ESCAPE.search(raw):
+            raise BadRequest("The request target has an incomplete percent escape.")
+        text = unquote_to_bytes(raw).decode()
+    except UnicodeError:
+        raise BadRequest("The request target is not percent-encoded UTF-8.") from None
+    if "\0" in text:
+        raise BadRequest("The request target must not contain the character U+0000.")
     return text
 
 
