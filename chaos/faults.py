@@ -1,0 +1,82 @@
+"""The faults: what is done, to whom, for how long, and how it is undone; and their order, which a seed decides."""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from chaos import network
+from chaos.engines import Databases, Nats
+from chaos.nodes import Node
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What can be broken."""
+
+    nodes: Sequence[Node]
+    databases: Databases
+    nats: Nats
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A kind of fault. `begin` and `end` block; between them it lasts `seconds`."""
+
+    name: str
+    seconds: float
+    begin: Callable[[World, Node], None]
+    end: Callable[[World, Node], None]
+    of_node: bool = True
+    """It happens to one node; else to an engine, and so to all."""
+    loses_packets: bool = False
+
+    @property
+    def mended_by_beginning(self) -> bool:
+        """Whether the cause is gone when `begin` returns: what `end` does only prepares for the next fault."""
+        return self.seconds == 0
+
+
+def _nothing(world: World, node: Node) -> None:
+    pass
+
+
+def _restart_nats(world: World, node: Node) -> None:
+    world.nats.end()
+    time.sleep(5)
+    world.nats.start()
+
+
+FAULTS = (
+    Fault("node killed (SIGKILL), started again", 2, lambda w, n: n.kill(), lambda w, n: n.start()),
+    Fault("node paused (SIGSTOP) for 30 s", 30, lambda w, n: n.pause(), lambda w, n: n.resume()),
+    Fault("node cut off from NATS", 10, lambda w, n: n.notifier.cut(), lambda w, n: n.notifier.mend()),
+    Fault("NATS hangs for a node", 20, lambda w, n: n.notifier.hang(), lambda w, n: n.notifier.go_on()),
+    Fault("node cut off from PostgreSQL", 10, lambda w, n: n.database.cut(), lambda w, n: n.database.mend()),
+    Fault("PostgreSQL hangs for a node", 30, lambda w, n: n.database.hang(), lambda w, n: n.database.go_on()),
+    Fault(
+        "packets of a node to PostgreSQL lost",
+        30,
+        lambda w, n: network.lose(n.database.host),
+        lambda w, n: network.find(n.database.host),
+        loses_packets=True,
+    ),
+    Fault("NATS restarts", 0, _restart_nats, _nothing, of_node=False),
+    Fault("PostgreSQL restarts (immediate)", 0, lambda w, n: w.databases.restart(), _nothing, of_node=False),
+    Fault(
+        "PostgreSQL fails over to its replica",
+        0,
+        lambda w, n: w.databases.fail_over(),
+        lambda w, n: w.databases.rebuild(),
+        of_node=False,
+    ),
+)
+
+
+def schedule(seed: int, nodes: int, *, loses_packets: bool) -> Iterator[tuple[Fault, int]]:
+    """Faults and the node of each, for ever: every kind once, in any order, then every kind again."""
+    chance = random.Random(f"{seed} faults")
+    possible = [each for each in FAULTS if loses_packets or not each.loses_packets]
+    while True:
+        for fault in chance.sample(possible, len(possible)):
+            yield fault, chance.randrange(nodes)
