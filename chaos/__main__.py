@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -48,6 +48,12 @@ def main() -> int:
         return 2
     seed = args.seed if args.seed is not None else random.SystemRandom().randrange(1_000_000)
     console.print(f"chaos: SEED={seed}", highlight=False)
+    possible = faults.possible(loses_packets=network.can_lose(), only=args.only)
+    if not possible:
+        console.print(
+            f"chaos: no fault has '{args.only}' in its name: {', '.join(each.name for each in faults.FAULTS)}"
+        )
+        return 2
     if not network.can_lose():
         console.print("chaos: packets can't be made to vanish here (that needs root, unshare and ip); left out")
     folder = Path(tempfile.mkdtemp(prefix="campana-chaos-", dir=args.dir))
@@ -56,7 +62,7 @@ def main() -> int:
     try:
         with _started(found, folder, Key.made()) as (world, balancer, key), console.status("…") as status:
             tell: Callable[[str], None] = status.update
-            results = asyncio.run(_run(world, balancer, key, seed, args.seconds, tell))
+            results = asyncio.run(_run(world, balancer, key, seed, possible, args.seconds, tell))
             ends = {node.name: node.stop() for node in world.nodes}
         gone_wrong = [f"{name} ended with {code} when it was asked to stop" for name, code in ends.items() if code]
         results = msgspec.structs.replace(results, complaints=[*results.complaints, *gone_wrong])
@@ -108,7 +114,13 @@ def _started(found: programs.Programs, folder: Path, key: Key) -> Iterator[tuple
 
 
 async def _run(
-    world: World, balancer: Balancer, key: Key, seed: int, seconds: float, tell: Callable[[str], None]
+    world: World,
+    balancer: Balancer,
+    key: Key,
+    seed: int,
+    possible: Sequence[Fault],
+    seconds: float,
+    tell: Callable[[str], None],
 ) -> report.Results:
     recording = Recording()
     load = Load(balancer.port, key, seed, recording)
@@ -120,7 +132,9 @@ async def _run(
         tell("making a world")
         await load.start()
         await asyncio.sleep(BETWEEN_S)
-        await _break_things(world, seed, begun + seconds, windows, tell, recording)
+        await _break_things(
+            world, faults.schedule(seed, possible, len(world.nodes)), begun + seconds, windows, tell, recording
+        )
         tell("coming to rest")
         await load.end_sending()
         await load.come_to_rest(lambda: asyncio.to_thread(_unfinished, world))
@@ -149,9 +163,14 @@ async def _run(
 
 
 async def _break_things(
-    world: World, seed: int, until: float, windows: list[Window], tell: Callable[[str], None], recording: Recording
+    world: World,
+    schedule: Iterator[tuple[Fault, int]],
+    until: float,
+    windows: list[Window],
+    tell: Callable[[str], None],
+    recording: Recording,
 ) -> None:
-    for fault, number in faults.schedule(seed, len(world.nodes), loses_packets=network.can_lose()):
+    for fault, number in schedule:
         if time.monotonic() >= until and windows:
             return
         node = world.nodes[number]
@@ -214,6 +233,7 @@ def _arguments() -> argparse.Namespace:
         metavar="S",
         help="begin no fault later than this (default: 60 × MINUTES of the environment, or 240)",
     )
+    parser.add_argument("--only", default="", metavar="WORDS", help="only faults that have these words in their name")
     parser.add_argument("--dir", type=Path, default=Path(tempfile.gettempdir()), help="folder for data, on a real disk")
     parser.add_argument("--keep", action="store_true", help="keep the logs, also of a run with nothing to complain of")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")

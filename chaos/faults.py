@@ -73,10 +73,14 @@ FAULTS = (
 )
 
 
-def schedule(seed: int, nodes: int, *, loses_packets: bool) -> Iterator[tuple[Fault, int]]:
+def possible(*, loses_packets: bool, only: str = "") -> list[Fault]:
+    """The faults whose names have `only` in them, without those that can't be had here."""
+    return [each for each in FAULTS if only in each.name and (loses_packets or not each.loses_packets)]
+
+
+def schedule(seed: int, possible: Sequence[Fault], nodes: int) -> Iterator[tuple[Fault, int]]:
     """Faults and the node of each, for ever: every kind once, in any order, then every kind again."""
     chance = random.Random(f"{seed} faults")
-    possible = [each for each in FAULTS if loses_packets or not each.loses_packets]
     while True:
         for fault in chance.sample(possible, len(possible)):
             yield fault, chance.randrange(nodes)

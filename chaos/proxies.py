@@ -73,15 +73,21 @@ class Balancer(HAProxy):
     def __init__(self, programs: Programs, folder: Path, nodes: Sequence[int]) -> None:
         """`nodes`: their ports."""
         self.port = free_port()
-        servers = "".join(f"    server node-{number} 127.0.0.1:{port}\n" for number, port in enumerate(nodes, 1))
         text = SHIPPED.read_text("utf-8")
         text = re.sub(r"(?m)^resolvers.*\n(?:    .*\n)+", "", text)
-        text = re.sub(r"resolvers docker init-addr \S+", "", text)
+        text = re.sub(r"(?:default-server )?resolvers docker init-addr \S+", "", text)
         text = re.sub(r"bind :8443 .*", f"bind 127.0.0.1:{self.port}", text)
-        text = re.sub(r"(?m)(?:^    server node-.*\n)+", servers, text)
+        text = re.sub(r"(?m)(?:^    server node-.*\n)+", lambda shipped: _servers(shipped[0], nodes), text)
         text = re.sub(r"maxconn \d+", "maxconn 2000", text)  # what the run may have of descriptors is enough
         text = text.replace("global\n", "global\n    stats socket {control} level admin\n", 1)
         super().__init__(programs, folder, "balancer", text)
+
+
+def _servers(shipped: str, nodes: Sequence[int]) -> str:
+    """These nodes instead of the shipped ones, checked or tracked as they are."""
+    track = " track nodes/node-{0}" if "track" in shipped else ""
+    line = "    server node-{0} 127.0.0.1:{1}" + track + "\n"
+    return "".join(line.format(number, port) for number, port in enumerate(nodes, 1))
 
 
 class Relay(HAProxy):

@@ -43,6 +43,8 @@ class FaultResult(msgspec.Struct, frozen=True):
     p50_ms: tuple[float, float, float]
     """From the first attempt to the acceptance: before, while it lasted, after."""
     p99_ms: tuple[float, float, float]
+    slowest_s: float
+    """Of the sends that began while it lasted."""
     live_s: float
     """The longest that a message took to a live session."""
     sessions_lost: int
@@ -121,6 +123,7 @@ class Recording:
             silence_s=round(max(self._silence(each) for each in windows), 1),
             p50_ms=(_ms(before, 0.5), _ms(during, 0.5), _ms(after, 0.5)),
             p99_ms=(_ms(before, 0.99), _ms(during, 0.99), _ms(after, 0.99)),
+            slowest_s=round(max(during, default=0.0), 1),
             live_s=round(max((lag for at, lag in self._heard if _within(at, windows, CALM_S)), default=0.0), 1),
             sessions_lost=len(lost),
             back_s=round(max((at - since for since, at in self._back if since in lost), default=0.0), 1),
