@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -73,6 +74,13 @@ class Postgres:
         if (self._data / "postmaster.pid").exists():
             self._run("pg_ctl", "stop", "-D", str(self._data), "-m", "immediate", "-s", "-w")
 
+    def signal(self, number: signal.Signals) -> None:
+        """To all processes of the server: SIGSTOP freezes it, SIGCONT lets it go on."""
+        postmaster = int((self._data / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        for each in (postmaster, *map(int, children)):
+            os.kill(each, number)
+
     def promote(self) -> None:
         """The replica becomes the primary, and waits for no replica."""
         self._run("pg_ctl", "promote", "-D", str(self._data), "-s", "-w")
@@ -110,6 +118,24 @@ class Databases:
         time.sleep(1)  # somebody has to notice
         self.replica.promote()
         self.primary, self.replica = self.replica, self.primary
+
+    def fail_over_from_frozen(self) -> None:
+        """The primary stands still and the replica takes its place; then the old one goes on as if nothing had been."""
+        self.primary.signal(signal.SIGSTOP)
+        time.sleep(3)
+        self.replica.promote()
+        self.primary, self.replica = self.replica, self.primary
+        time.sleep(20)
+        self.replica.signal(signal.SIGCONT)
+        time.sleep(3)
+
+    def lose_replica(self) -> None:
+        """The primary goes on, but there is nobody to have its commits."""
+        self.replica.end()
+
+    def find_replica(self) -> None:
+        """Undo `lose_replica`."""
+        self.replica.start()
 
     def rebuild(self) -> None:
         """What was the primary follows the new one."""

@@ -70,6 +70,20 @@ FAULTS = (
         lambda w, n: w.databases.rebuild(),
         of_node=False,
     ),
+    Fault(
+        "PostgreSQL freezes, fails over, and goes on",
+        0,
+        lambda w, n: w.databases.fail_over_from_frozen(),
+        lambda w, n: w.databases.rebuild(),
+        of_node=False,
+    ),
+    Fault(
+        "PostgreSQL's only replica is away",
+        20,
+        lambda w, n: w.databases.lose_replica(),
+        lambda w, n: w.databases.find_replica(),
+        of_node=False,
+    ),
 )
 
 
