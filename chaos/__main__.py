@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from tests.stories.crash_history import Event, History, complaints, course
 
 from chaos import faults, network, programs, report
 from chaos.engines import Databases, Nats
-from chaos.faults import Fault, World
+from chaos.faults import Strike, World
 from chaos.load import Hung, Load
 from chaos.nodes import Node
 from chaos.programs import Broken
@@ -56,13 +56,14 @@ def main() -> int:
         return 2
     if not network.can_lose():
         console.print("chaos: packets can't be made to vanish here (that needs root, unshare and ip); left out")
+    strikes = faults.together(faults.schedule(seed, possible, NODES), args.together)
     folder = Path(tempfile.mkdtemp(prefix="campana-chaos-", dir=args.dir))
     folder.chmod(0o755)  # PostgreSQL may be another user's
     kept = args.keep
     try:
         with _started(found, folder, Key.made()) as (world, balancer, key), console.status("…") as status:
             tell: Callable[[str], None] = status.update
-            results = asyncio.run(_run(world, balancer, key, seed, possible, args.seconds, tell))
+            results = asyncio.run(_run(world, balancer, key, seed, strikes, args.seconds, tell))
             ends = {node.name: node.stop() for node in world.nodes}
         gone_wrong = [f"{name} ended with {code} when it was asked to stop" for name, code in ends.items() if code]
         results = msgspec.structs.replace(results, complaints=[*results.complaints, *gone_wrong])
@@ -118,7 +119,7 @@ async def _run(
     balancer: Balancer,
     key: Key,
     seed: int,
-    possible: Sequence[Fault],
+    strikes: Iterator[list[Strike]],
     seconds: float,
     tell: Callable[[str], None],
 ) -> report.Results:
@@ -132,9 +133,7 @@ async def _run(
         tell("making a world")
         await load.start()
         await asyncio.sleep(BETWEEN_S)
-        await _break_things(
-            world, faults.schedule(seed, possible, len(world.nodes)), begun + seconds, windows, tell, recording
-        )
+        windows = await _break_things(world, strikes, begun + seconds, tell, recording)
         tell("coming to rest")
         await load.end_sending()
         await load.come_to_rest(lambda: asyncio.to_thread(_unfinished, world))
@@ -163,24 +162,21 @@ async def _run(
 
 
 async def _break_things(
-    world: World,
-    schedule: Iterator[tuple[Fault, int]],
-    until: float,
-    windows: list[Window],
-    tell: Callable[[str], None],
-    recording: Recording,
-) -> None:
-    for fault, number in schedule:
-        if time.monotonic() >= until and windows:
-            return
-        node = world.nodes[number]
-        what = node.name if fault.of_node else ""
-        tell(f"{recording.sends:,} sends; {fault.name} {what}")
-        windows.append(await _break_one(world, fault, node, what))
+    world: World, strikes: Iterator[list[Strike]], until: float, tell: Callable[[str], None], recording: Recording
+) -> list[Window]:
+    windows: list[Window] = []
+    for number, together in enumerate(strikes):
+        if time.monotonic() >= until and number:
+            break
+        tell(f"{recording.sends:,} sends; {', '.join(each.fault.name for each in together)}")
+        windows += await asyncio.gather(*(_break_one(world, each, late) for late, each in enumerate(together)))
         await asyncio.sleep(BETWEEN_S)
+    return windows
 
 
-async def _break_one(world: World, fault: Fault, node: Node, what: str) -> Window:
+async def _break_one(world: World, strike: Strike, late_s: float) -> Window:
+    fault, node = strike.fault, world.nodes[strike.node]
+    await asyncio.sleep(late_s)
     begun = time.monotonic()
     await asyncio.to_thread(fault.begin, world, node)
     mended = time.monotonic()
@@ -188,7 +184,7 @@ async def _break_one(world: World, fault: Fault, node: Node, what: str) -> Windo
     await asyncio.to_thread(fault.end, world, node)
     if not fault.mended_by_beginning:
         mended = time.monotonic()
-    return Window(fault.name, what, begun, mended)
+    return Window(fault.name, begun, mended)
 
 
 def _unfinished(world: World) -> int:
@@ -234,6 +230,7 @@ def _arguments() -> argparse.Namespace:
         help="begin no fault later than this (default: 60 × MINUTES of the environment, or 240)",
     )
     parser.add_argument("--only", default="", metavar="WORDS", help="only faults that have these words in their name")
+    parser.add_argument("--together", type=int, default=1, metavar="N", help="so many faults at a time (default: 1)")
     parser.add_argument("--dir", type=Path, default=Path(tempfile.gettempdir()), help="folder for data, on a real disk")
     parser.add_argument("--keep", action="store_true", help="keep the logs, also of a run with nothing to complain of")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")

@@ -9,6 +9,8 @@ from chaos import network
 from chaos.engines import Databases, Nats
 from chaos.nodes import Node
 
+NATS, POSTGRES = "NATS", "PostgreSQL"
+
 
 @dataclass(frozen=True, slots=True)
 class World:
@@ -27,8 +29,8 @@ class Fault:
     seconds: float
     begin: Callable[[World, Node], None]
     end: Callable[[World, Node], None]
-    of_node: bool = True
-    """It happens to one node; else to an engine, and so to all."""
+    engine: str = ""
+    """It happens to this engine, and so to all; else to one node."""
     loses_packets: bool = False
 
     @property
@@ -51,40 +53,54 @@ FAULTS = (
     Fault("node killed (SIGKILL), started again", 2, lambda w, n: n.kill(), lambda w, n: n.start()),
     Fault("node paused (SIGSTOP) for 30 s", 30, lambda w, n: n.pause(), lambda w, n: n.resume()),
     Fault("node cut off from NATS", 10, lambda w, n: n.notifier.cut(), lambda w, n: n.notifier.mend()),
-    Fault("NATS hangs for a node", 20, lambda w, n: n.notifier.hang(), lambda w, n: n.notifier.go_on()),
+    Fault("NATS hangs for a node", 15, lambda w, n: n.notifier.hang(), lambda w, n: n.notifier.go_on()),
     Fault("node cut off from PostgreSQL", 10, lambda w, n: n.database.cut(), lambda w, n: n.database.mend()),
-    Fault("PostgreSQL hangs for a node", 30, lambda w, n: n.database.hang(), lambda w, n: n.database.go_on()),
+    Fault("PostgreSQL hangs for a node", 22, lambda w, n: n.database.hang(), lambda w, n: n.database.go_on()),
     Fault(
         "packets of a node to PostgreSQL lost",
-        30,
+        22,
         lambda w, n: network.lose(n.database.host),
         lambda w, n: network.find(n.database.host),
         loses_packets=True,
     ),
-    Fault("NATS restarts", 0, _restart_nats, _nothing, of_node=False),
-    Fault("PostgreSQL restarts (immediate)", 0, lambda w, n: w.databases.restart(), _nothing, of_node=False),
+    Fault("NATS restarts", 0, _restart_nats, _nothing, engine=NATS),
+    Fault("PostgreSQL restarts (immediate)", 0, lambda w, n: w.databases.restart(), _nothing, engine=POSTGRES),
     Fault(
         "PostgreSQL fails over to its replica",
         0,
         lambda w, n: w.databases.fail_over(),
         lambda w, n: w.databases.rebuild(),
-        of_node=False,
+        engine=POSTGRES,
     ),
     Fault(
         "PostgreSQL freezes, fails over, and goes on",
         0,
         lambda w, n: w.databases.fail_over_from_frozen(),
         lambda w, n: w.databases.rebuild(),
-        of_node=False,
+        engine=POSTGRES,
     ),
     Fault(
         "PostgreSQL's only replica is away",
-        20,
+        15,
         lambda w, n: w.databases.lose_replica(),
         lambda w, n: w.databases.find_replica(),
-        of_node=False,
+        engine=POSTGRES,
     ),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """A fault that is to happen: `node` is the index of the one it happens to."""
+
+    fault: Fault
+    node: int
+
+    def beside(self, other: "Strike") -> bool:
+        """Whether both may happen at the same time: one would else undo what the other did."""
+        if self.fault.engine or other.fault.engine:
+            return self.fault.engine != other.fault.engine
+        return self.node != other.node
 
 
 def possible(*, loses_packets: bool, only: str = "") -> list[Fault]:
@@ -92,9 +108,23 @@ def possible(*, loses_packets: bool, only: str = "") -> list[Fault]:
     return [each for each in FAULTS if only in each.name and (loses_packets or not each.loses_packets)]
 
 
-def schedule(seed: int, possible: Sequence[Fault], nodes: int) -> Iterator[tuple[Fault, int]]:
-    """Faults and the node of each, for ever: every kind once, in any order, then every kind again."""
+def schedule(seed: int, possible: Sequence[Fault], nodes: int) -> Iterator[Strike]:
+    """For ever: every kind of fault once, in any order, then every kind again."""
     chance = random.Random(f"{seed} faults")
     while True:
         for fault in chance.sample(possible, len(possible)):
-            yield fault, chance.randrange(nodes)
+            yield Strike(fault, chance.randrange(nodes))
+
+
+def together(schedule: Iterator[Strike], number: int) -> Iterator[list[Strike]]:
+    """Up to `number` strikes for each time, in the order of the schedule."""
+    waiting: list[Strike] = []
+    while True:
+        taken: list[Strike] = []
+        while len(waiting) < 2 * number:
+            waiting.append(next(schedule))
+        for strike in [*waiting]:
+            if len(taken) < number and all(strike.beside(each) for each in taken):
+                taken.append(strike)
+                waiting.remove(strike)
+        yield taken

@@ -17,6 +17,7 @@ from chaos.proxies import Relay
 
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 40
+RESTART_S = 1
 SETTINGS = {
     "CAMPANA_SECRETS_KEY": "what all nodes of a run share with one another",
     "CAMPANA_FLOWS__ACCEPT_HTTP_RESOURCE_ARNS": "true",
@@ -46,7 +47,14 @@ class Node:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it and wait until it listens."""
+        """Start it and wait until it listens; again while the database is away, as a service manager does."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._starts(deadline):
+            if time.monotonic() > deadline:
+                raise Broken(f"{self.name} did not start:\n{self.last_words()}")
+            time.sleep(RESTART_S)
+
+    def _starts(self, deadline: float) -> bool:
         words = ["-m", "campana", "serve", "--port", str(self.port), "--data-dir", str(self._folder / "data")]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -59,14 +67,15 @@ class Node:
             )
         output = self._process.stdout
         assert output is not None
-        deadline = time.monotonic() + START_TIMEOUT_S
         said = b""
         while b"listening on" not in said:
             ready, _, _ = select.select([output], [], [], max(0.0, deadline - time.monotonic()))
             chunk = os.read(output.fileno(), 65536) if ready else b""
             if not chunk:
-                raise Broken(f"{self.name} did not start:\n{self.last_words()}")
+                self.close()
+                return False
             said += chunk
+        return True
 
     def kill(self) -> None:
         """End it without a chance to tidy up."""

@@ -10,7 +10,7 @@ from bench.results import percentile
 
 from chaos.api import NO_ANSWER, Attempt
 
-CALM_S = 8.0
+CALM_S = 6.0
 """Before a fault, and after its end, what is measured beside it."""
 
 
@@ -18,8 +18,6 @@ class Window(msgspec.Struct, frozen=True):
     """One fault: from its beginning to when its cause was gone."""
 
     fault: str
-    what: str
-    """What it was done to, as in node-2."""
     begun: float
     mended: float
 

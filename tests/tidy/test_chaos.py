@@ -13,7 +13,7 @@ from chaos.recording import FaultResult, Recording, Window
 
 def test_every_fault_comes_once_before_any_comes_again_and_a_seed_repeats_a_run() -> None:
     def deck(seed: int) -> list[str]:
-        return [fault.name for fault, _ in itertools.islice(faults.schedule(seed, FAULTS, 3), 2 * len(FAULTS))]
+        return [each.fault.name for each in itertools.islice(faults.schedule(seed, FAULTS, 3), 2 * len(FAULTS))]
 
     first, second = deck(1)[: len(FAULTS)], deck(1)[len(FAULTS) :]
 
@@ -23,6 +23,17 @@ def test_every_fault_comes_once_before_any_comes_again_and_a_seed_repeats_a_run(
 
 def test_where_packets_cannot_be_lost_the_rest_is_done() -> None:
     assert {*FAULTS} - {*faults.possible(loses_packets=False)} == {each for each in FAULTS if each.loses_packets}
+
+
+def test_faults_that_would_undo_one_another_do_not_come_together() -> None:
+    strikes = [*itertools.islice(faults.together(faults.schedule(1, FAULTS, 3), 3), 40)]
+
+    assert max(len(each) for each in strikes) == 3
+    for together in strikes:
+        engines = [strike.fault.engine for strike in together if strike.fault.engine]
+        nodes = [strike.node for strike in together if not strike.fault.engine]
+        assert (len(engines), len(nodes)) == (len({*engines}), len({*nodes}))
+    assert {strike.fault.name for each in strikes for strike in each} == {fault.name for fault in FAULTS}
 
 
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,9 +56,9 @@ def recorded() -> FaultResult:
     recording.attempt(Attempt(112, 1.5, 502))
     recording.lost_session(104)
     recording.came_back(104, 111)
-    recording.heard(116, 8.5)
+    recording.heard(115, 8.5)
     recording.heard(130, 99)  # of another time
-    (result,) = recording.results([Window("a fault", "node-1", 100, 110)])
+    (result,) = recording.results([Window("a fault", 100, 110)])
     return result
 
 
