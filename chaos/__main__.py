@@ -48,7 +48,7 @@ def main() -> int:
         return 2
     seed = args.seed if args.seed is not None else random.SystemRandom().randrange(1_000_000)
     console.print(f"chaos: SEED={seed}", highlight=False)
-    possible = faults.possible(loses_packets=network.can_lose(), only=args.only)
+    possible = faults.possible(loses_packets=network.can_lose(), with_nats=args.with_nats, only=args.only)
     if not possible:
         console.print(
             f"chaos: no fault has '{args.only}' in its name: {', '.join(each.name for each in faults.FAULTS)}"
@@ -61,7 +61,10 @@ def main() -> int:
     folder.chmod(0o755)  # PostgreSQL may be another user's
     kept = args.keep
     try:
-        with _started(found, folder, Key.made()) as (world, balancer, key), console.status("…") as status:
+        with (
+            _started(found, folder, Key.made(), with_nats=args.with_nats) as (world, balancer, key),
+            console.status("…") as status,
+        ):
             tell: Callable[[str], None] = status.update
             results = asyncio.run(_run(world, balancer, key, seed, strikes, args.seconds, tell))
             ends = {node.name: node.stop() for node in world.nodes}
@@ -86,7 +89,9 @@ def main() -> int:
 
 
 @contextmanager
-def _started(found: programs.Programs, folder: Path, key: Key) -> Iterator[tuple[World, Balancer, Key]]:
+def _started(
+    found: programs.Programs, folder: Path, key: Key, *, with_nats: bool
+) -> Iterator[tuple[World, Balancer, Key]]:
     """All processes; they are ended in any case."""
     with ExitStack() as stack:
         databases, nats = Databases(found, folder / "postgres"), Nats(found, folder)
@@ -104,7 +109,7 @@ def _started(found: programs.Programs, folder: Path, key: Key) -> Iterator[tuple
             for relay in relays:
                 relay.start()
                 stack.callback(relay.end)
-            node = Node(folder, f"node-{number}", *relays, key)
+            node = Node(folder, f"node-{number}", *relays, key, nats=with_nats)
             stack.callback(node.close)
             node.start()
             nodes.append(node)
@@ -230,6 +235,9 @@ def _arguments() -> argparse.Namespace:
         help="begin no fault later than this (default: 60 × MINUTES of the environment, or 240)",
     )
     parser.add_argument("--only", default="", metavar="WORDS", help="only faults that have these words in their name")
+    parser.add_argument(
+        "--without-nats", dest="with_nats", action="store_false", help="nodes tell one another over PostgreSQL"
+    )
     parser.add_argument("--together", type=int, default=1, metavar="N", help="so many faults at a time (default: 1)")
     parser.add_argument("--dir", type=Path, default=Path(tempfile.gettempdir()), help="folder for data, on a real disk")
     parser.add_argument("--keep", action="store_true", help="keep the logs, also of a run with nothing to complain of")

@@ -81,6 +81,11 @@ class Postgres:
         for each in (postmaster, *map(int, children)):
             os.kill(each, number)
 
+    def kill(self) -> None:
+        """End it while it is frozen."""
+        self.signal(signal.SIGKILL)
+        (self._data / "postmaster.pid").unlink()
+
     def promote(self) -> None:
         """The replica becomes the primary, and waits for no replica."""
         self._run("pg_ctl", "promote", "-D", str(self._data), "-s", "-w")
@@ -120,14 +125,13 @@ class Databases:
         self.primary, self.replica = self.replica, self.primary
 
     def fail_over_from_frozen(self) -> None:
-        """The primary stands still and the replica takes its place; then the old one goes on as if nothing had been."""
+        """The primary stands still and the replica takes its place; then the old one is fenced off, as must be."""
         self.primary.signal(signal.SIGSTOP)
         time.sleep(3)
         self.replica.promote()
         self.primary, self.replica = self.replica, self.primary
         time.sleep(20)
-        self.replica.signal(signal.SIGCONT)
-        time.sleep(3)
+        self.replica.kill()
 
     def lose_replica(self) -> None:
         """The primary goes on, but there is nobody to have its commits."""

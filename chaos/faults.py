@@ -32,6 +32,7 @@ class Fault:
     engine: str = ""
     """It happens to this engine, and so to all; else to one node."""
     loses_packets: bool = False
+    of_nats: bool = False
 
     @property
     def mended_by_beginning(self) -> bool:
@@ -52,8 +53,8 @@ def _restart_nats(world: World, node: Node) -> None:
 FAULTS = (
     Fault("node killed (SIGKILL), started again", 2, lambda w, n: n.kill(), lambda w, n: n.start()),
     Fault("node paused (SIGSTOP) for 30 s", 30, lambda w, n: n.pause(), lambda w, n: n.resume()),
-    Fault("node cut off from NATS", 10, lambda w, n: n.notifier.cut(), lambda w, n: n.notifier.mend()),
-    Fault("NATS hangs for a node", 15, lambda w, n: n.notifier.hang(), lambda w, n: n.notifier.go_on()),
+    Fault("node cut off from NATS", 10, lambda w, n: n.notifier.cut(), lambda w, n: n.notifier.mend(), of_nats=True),
+    Fault("NATS hangs for a node", 15, lambda w, n: n.notifier.hang(), lambda w, n: n.notifier.go_on(), of_nats=True),
     Fault("node cut off from PostgreSQL", 10, lambda w, n: n.database.cut(), lambda w, n: n.database.mend()),
     Fault("PostgreSQL hangs for a node", 22, lambda w, n: n.database.hang(), lambda w, n: n.database.go_on()),
     Fault(
@@ -63,7 +64,7 @@ FAULTS = (
         lambda w, n: network.find(n.database.host),
         loses_packets=True,
     ),
-    Fault("NATS restarts", 0, _restart_nats, _nothing, engine=NATS),
+    Fault("NATS restarts", 0, _restart_nats, _nothing, engine=NATS, of_nats=True),
     Fault("PostgreSQL restarts (immediate)", 0, lambda w, n: w.databases.restart(), _nothing, engine=POSTGRES),
     Fault(
         "PostgreSQL fails over to its replica",
@@ -73,7 +74,7 @@ FAULTS = (
         engine=POSTGRES,
     ),
     Fault(
-        "PostgreSQL freezes, fails over, and goes on",
+        "PostgreSQL freezes, and fails over",
         0,
         lambda w, n: w.databases.fail_over_from_frozen(),
         lambda w, n: w.databases.rebuild(),
@@ -103,9 +104,13 @@ class Strike:
         return self.node != other.node
 
 
-def possible(*, loses_packets: bool, only: str = "") -> list[Fault]:
+def possible(*, loses_packets: bool, with_nats: bool = True, only: str = "") -> list[Fault]:
     """The faults whose names have `only` in them, without those that can't be had here."""
-    return [each for each in FAULTS if only in each.name and (loses_packets or not each.loses_packets)]
+    return [
+        each
+        for each in FAULTS
+        if only in each.name and (loses_packets or not each.loses_packets) and (with_nats or not each.of_nats)
+    ]
 
 
 def schedule(seed: int, possible: Sequence[Fault], nodes: int) -> Iterator[Strike]:

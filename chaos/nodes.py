@@ -29,7 +29,8 @@ SETTINGS = {
 class Node:
     """One of the nodes, with the relays between it and the engines."""
 
-    def __init__(self, folder: Path, name: str, database: Relay, notifier: Relay, key: Key) -> None:
+    def __init__(self, folder: Path, name: str, database: Relay, notifier: Relay, key: Key, *, nats: bool) -> None:
+        """`nats`: tell the other nodes over NATS; else over PostgreSQL."""
         self.name = name
         self.database = database
         self.notifier = notifier
@@ -42,7 +43,7 @@ class Node:
             **environment(key),
             **SETTINGS,
             "CAMPANA_DATABASE__URL": f"postgresql://{USER}@{hosts}/{DATABASE}?target_session_attrs=read-write",
-            "CAMPANA_NOTIFIER__URL": "nats://" + notifier.addresses[0],
+            **({"CAMPANA_NOTIFIER__URL": "nats://" + notifier.addresses[0]} if nats else {}),
         }
         self._process: subprocess.Popen[bytes] | None = None
 
