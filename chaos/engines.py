@@ -74,17 +74,24 @@ class Postgres:
         if (self._data / "postmaster.pid").exists():
             self._run("pg_ctl", "stop", "-D", str(self._data), "-m", "immediate", "-s", "-w")
 
-    def signal(self, number: signal.Signals) -> None:
-        """To all processes of the server: SIGSTOP freezes it, SIGCONT lets it go on."""
-        postmaster = int((self._data / "postmaster.pid").read_text().split()[0])
-        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
-        for each in (postmaster, *map(int, children)):
-            os.kill(each, number)
+    def freeze(self) -> None:
+        """All its processes stand still."""
+        for each in self._processes():
+            os.kill(each, signal.SIGSTOP)
 
     def kill(self) -> None:
-        """End it while it is frozen."""
-        self.signal(signal.SIGKILL)
-        (self._data / "postmaster.pid").unlink()
+        """End it even if it is frozen."""
+        processes = self._processes()
+        for each in processes:
+            os.kill(each, signal.SIGKILL)
+        _wait(lambda: all(map(_ended, processes)), "the end of PostgreSQL's processes")
+        for left in (self._data / "postmaster.pid", self._folder / f".s.PGSQL.{self.port}.lock"):
+            left.unlink(missing_ok=True)
+
+    def _processes(self) -> list[int]:
+        postmaster = int((self._data / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        return [postmaster, *map(int, children)]
 
     def promote(self) -> None:
         """The replica becomes the primary, and waits for no replica."""
@@ -126,7 +133,7 @@ class Databases:
 
     def fail_over_from_frozen(self) -> None:
         """The primary stands still and the replica takes its place; then the old one is fenced off, as must be."""
-        self.primary.signal(signal.SIGSTOP)
+        self.primary.freeze()
         time.sleep(3)
         self.replica.promote()
         self.primary, self.replica = self.replica, self.primary
@@ -187,6 +194,14 @@ def listens(port: int, host: str = "127.0.0.1") -> bool:
     except OSError:
         return False
     return True
+
+
+def _ended(process: int) -> bool:
+    """Whether it is gone, or only waits for its parent to take note."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 def _wait(condition: Any, what: str) -> None:
