@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,9 @@ class Postgres:
         self._run("pg_basebackup", *where, "-D", str(self._data), "-R", "-c", "fast", "--no-sync")
         self.start()
         primary.waits_for("*")
-        _wait(lambda: primary.sql("SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'") != [], "the replica")
+        wait_until(
+            lambda: primary.sql("SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'") != [], "the replica"
+        )
 
     def waits_for(self, standbys: str) -> None:
         """Which replicas must have a commit before it is answered: '*' for any one, '' for none."""
@@ -84,7 +87,7 @@ class Postgres:
         processes = self._processes()
         for each in processes:
             os.kill(each, signal.SIGKILL)
-        _wait(lambda: all(map(_ended, processes)), "the end of PostgreSQL's processes")
+        wait_until(lambda: all(map(_ended, processes)), "the end of PostgreSQL's processes")
         for left in (self._data / "postmaster.pid", self._folder / f".s.PGSQL.{self.port}.lock"):
             left.unlink(missing_ok=True)
 
@@ -178,7 +181,7 @@ class Nats:
             self._process = subprocess.Popen(
                 [self._program, "-a", "127.0.0.1", "-p", str(self.port)], stdin=subprocess.DEVNULL, stderr=log
             )
-        _wait(lambda: listens(self.port), "nats-server")
+        wait_until(lambda: listens(self.port), "nats-server")
 
     def end(self) -> None:
         """End it at once."""
@@ -187,10 +190,10 @@ class Nats:
             self._process.wait()
 
 
-def listens(port: int, host: str = "127.0.0.1") -> bool:
+def listens(port: int) -> bool:
     """Whether somebody takes connections there."""
     try:
-        socket.create_connection((host, port), timeout=1).close()
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
     except OSError:
         return False
     return True
@@ -204,12 +207,10 @@ def _ended(process: int) -> bool:
         return True
 
 
-def _wait(condition: Any, what: str) -> None:
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Look again and again; raises Broken, about `what`, when it takes too long."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while not condition():
         if time.monotonic() > deadline:
             raise Broken(f"{what} is not there after {START_TIMEOUT_S} s.")
         time.sleep(0.05)
-
-
-wait_until = _wait

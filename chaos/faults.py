@@ -58,6 +58,14 @@ FAULTS = (
     Fault("node cut off from PostgreSQL", 10, lambda w, n: n.database.cut(), lambda w, n: n.database.mend()),
     Fault("PostgreSQL hangs for a node", 22, lambda w, n: n.database.hang(), lambda w, n: n.database.go_on()),
     Fault(
+        "packets of a node to NATS lost",
+        15,
+        lambda w, n: network.lose(n.notifier.host),
+        lambda w, n: network.find(n.notifier.host),
+        loses_packets=True,
+        of_nats=True,
+    ),
+    Fault(
         "packets of a node to PostgreSQL lost",
         22,
         lambda w, n: network.lose(n.database.host),

@@ -94,10 +94,6 @@ class Recording:
         """Accepted in all."""
         return len(self._accepted)
 
-    def statuses(self) -> Counter[int]:
-        """Of all attempts."""
-        return Counter(each.status for each in self._attempts)
-
     def results(self, windows: Sequence[Window]) -> list[FaultResult]:
         """One for each kind of fault, in the order of their first."""
         kinds = dict.fromkeys(each.fault for each in windows)
