@@ -11,7 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from urllib.parse import quote
@@ -63,6 +63,18 @@ class Hung(Exception):
     """Something did not come to its end."""
 
 
+@dataclass(slots=True)
+class _Session:
+    """A live session, and what it has heard of each lane."""
+
+    heard: dict[str, list[Event]]
+    silent: set[str]
+    """The lanes whose last word is still to come."""
+    opened: int = 0
+    """The moment; 0 before it is established."""
+    settling: asyncio.Task[None] | None = None
+
+
 class Load:
     """A world of an app instance with a channel for each lane, one of them without a flow."""
 
@@ -81,6 +93,7 @@ class Load:
         self._calling_back: set[asyncio.Task[None]] = set()
         self._senders: list[asyncio.Task[None]] = []
         self._listeners: list[asyncio.Task[None]] = []
+        self._behind: dict[str, datetime] = {}
         self._unsettled: set[str] = set()
         self._settled = asyncio.Event()
         self._stopping = False
@@ -209,50 +222,36 @@ class Load:
 
     async def _listen(self, user: str) -> None:
         """Session after session, until one has heard the last word in every channel."""
-        behind_since: datetime | None = None
-        lost_at = 0.0
+        lost_at: float | None = None
         failures = 0
-        silent: set[str] = set()
         while True:
-            heard: dict[str, list[Event]] = {lane: [] for lane in self.channels}
-            opened, to_the_end = 0, False
-            silent = set(self.channels)
-            catching_up: asyncio.Task[None] | None = None
+            session = _Session({lane: [] for lane in self.channels}, set(self.channels))
             try:
                 socket = await self._api.connect(user, f"s{next(self._session_numbers)}")
                 async with socket:
                     await self._established(socket)
-                    opened, failures = next(self._moments), 0
-                    if lost_at:
+                    session.opened, failures = next(self._moments), 0
+                    if lost_at is not None:
                         self._recording.came_back(lost_at, time.monotonic())
-                        catching_up = asyncio.create_task(self._catch_up(user, behind_since or _now()))
-                    else:
-                        self._settle(user)
+                    session.settling = asyncio.create_task(self._settle(user))
                     async for frame in socket:
-                        if frame.type is not aiohttp.WSMsgType.TEXT:
-                            continue
-                        if self._hear(user, msgspec.json.decode(frame.data), heard, silent):
-                            to_the_end = True
+                        if frame.type is aiohttp.WSMsgType.TEXT:
+                            self._hear(user, msgspec.json.decode(frame.data), session)
+                        if not session.silent:
                             break
-                        if catching_up is not None and catching_up.done():
-                            catching_up.result()
-                            behind_since, catching_up = None, None
-                            self._settle(user)
             except (aiohttp.ClientError, OSError, TimeoutError):
                 pass
-            if opened:
-                self._connections.append(Connection(user, opened, to_the_end, heard))
-            if to_the_end:
-                if catching_up is not None:
-                    await catching_up
-                return
-            if catching_up is not None:
-                catching_up.cancel()
-            if opened:
+            to_the_end = not session.silent
+            if session.opened:
+                self._connections.append(Connection(user, session.opened, to_the_end, session.heard))
+            if session.settling is not None:
+                if to_the_end:
+                    await session.settling
+                    return
+                session.settling.cancel()
                 lost_at = time.monotonic()
                 self._recording.lost_session(lost_at)
-                self._unsettled.add(user)
-            behind_since = behind_since or _now()
+                self._behind.setdefault(user, datetime.now(UTC))
             failures += 1
             await asyncio.sleep(random.random() * min(RECONNECT_S, 2.0 ** (failures - 1)))
 
@@ -263,27 +262,32 @@ class Load:
             raise aiohttp.ClientConnectionError(f"closed with {socket.close_code}")
         assert "SESSION_ESTABLISHED" in frame.data, frame.data
 
-    def _hear(self, user: str, frame: Mapping[str, Any], heard: dict[str, list[Event]], silent: set[str]) -> bool:
-        """Whether that was the last word in the last channel."""
+    def _hear(self, user: str, frame: Mapping[str, Any], session: "_Session") -> None:
         type = frame["Headers"]["x-amz-chime-event-type"]
         if not type.endswith("_CHANNEL_MESSAGE"):
-            return False
+            return
         payload = msgspec.json.decode(frame["Payload"])
         lane = self._lanes[payload["ChannelArn"]]
         if payload["Content"] == LAST_WORD:
-            silent.discard(lane)
-            return not silent
+            session.silent.discard(lane)
+            return
         event = Event(type, payload["MessageId"], payload["Content"])
-        heard[lane].append(event)
+        session.heard[lane].append(event)
         if type == "CREATE_CHANNEL_MESSAGE":
             self._known[user, lane][event.message_id] = event.content
             if lane == PLAIN:
                 now = time.monotonic()
                 self._recording.heard(now, now - self._began[event.content])
-        return False
+
+    async def _settle(self, user: str) -> None:
+        """What a client does after it came back: read what was said meanwhile."""
+        if (since := self._behind.get(user)) is not None:
+            await self._catch_up(user, since)
+            del self._behind[user]
+        self._unsettled.discard(user)
+        self._settled.set()
 
     async def _catch_up(self, user: str, since: datetime) -> None:
-        """What a client does after it came back: read what was said meanwhile."""
         after = (since - timedelta(seconds=LOOK_BACK_S)).strftime("%Y-%m-%dT%H:%M:%SZ")
         for lane in self.channels:
             for each in await self._list(self._quiet, user, lane, f"&not-before={quote(after, safe='')}"):
@@ -291,13 +295,9 @@ class Load:
                 if each["Status"]["Value"] == "SENT" or each["Sender"]["Arn"] != user:
                     self._known[user, lane][each["MessageId"]] = each["Content"]
 
-    def _settle(self, user: str) -> None:
-        self._unsettled.discard(user)
-        self._settled.set()
-
     async def _all_listen(self) -> None:
         async with asyncio.timeout(END_TIMEOUT_S):
-            while self._unsettled:
+            while self._unsettled or self._behind:
                 self._settled.clear()
                 await self._settled.wait()
 
@@ -385,7 +385,7 @@ class Load:
         try:
             await self._all_listen()
         except TimeoutError:
-            raise Hung(f"these do not listen again: {self._unsettled}") from None
+            raise Hung(f"these do not listen again: {self._unsettled | self._behind.keys()}") from None
 
     async def history(self, journal: Mapping[str, list[Event]]) -> History:
         """Everything that was seen."""
@@ -446,10 +446,6 @@ def _fields(sent: Sent) -> dict[str, str]:
         "Persistence": "PERSISTENT",
         "ClientRequestToken": sent.content.replace(" ", "-"),
     }
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 async def _within(seconds: float, work: Any, what: str) -> None:
