@@ -10,18 +10,19 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 from bench import machine
 from bench.signing import Key
 from rich.console import Console
-from tests.stories.crash_history import Event, History, complaints, course
+from tests.stories.crash_history import History, complaints, course
 
 from chaos import faults, network, programs, report
 from chaos.engines import Databases, Nats
 from chaos.faults import Strike, World
+from chaos.journal import Journal
 from chaos.load import Hung, Load
 from chaos.nodes import Node
 from chaos.programs import Broken
@@ -137,13 +138,19 @@ async def _run(
     try:
         tell("making a world")
         await load.start()
+        journal = Journal(world.databases, load.channels)
+        following = asyncio.create_task(journal.follow())
         await asyncio.sleep(BETWEEN_S)
         windows = await _break_things(world, strikes, begun + seconds, tell, recording)
         tell("coming to rest")
         await load.end_sending()
         await load.come_to_rest(lambda: asyncio.to_thread(_unfinished, world))
         tell("looking at what is left")
-        history = await load.history(await asyncio.to_thread(_journal, world, load.channels))
+        following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following
+        await asyncio.to_thread(journal.read)
+        history = await load.history(journal.events)
         wrong += complaints(history)
     except (Hung, AssertionError) as error:
         wrong.append(f"{type(error).__name__}: {error}")
@@ -198,25 +205,6 @@ def _unfinished(world: World) -> int:
         "SELECT count(*) FROM executions WHERE state IN ('INVOKING', 'AWAITING_CALLBACK')"
     )
     return int(rows[0][0])
-
-
-def _journal(world: World, channels: dict[str, str]) -> dict[str, list[Event]]:
-    """The message events of each channel, in order."""
-    found: dict[str, list[Event]] = {}
-    for lane, arn in channels.items():
-        rows = world.databases.primary.sql(
-            "SELECT number, frame FROM journal WHERE topic = %s ORDER BY number", f"channel/{arn}"
-        )
-        numbers = [number for number, _ in rows]
-        assert numbers == [*range(1, len(rows) + 1)], f"the journal of {lane} has a gap"
-        found[lane] = []
-        for _, text in rows:
-            frame = msgspec.json.decode(text)
-            type = frame["Headers"]["x-amz-chime-event-type"]
-            payload = msgspec.json.decode(frame["Payload"])
-            if type.endswith("_CHANNEL_MESSAGE") and payload["Type"] == "STANDARD":
-                found[lane].append(Event(type, payload["MessageId"], payload["Content"]))
-    return found
 
 
 def _arguments() -> argparse.Namespace:
