@@ -402,7 +402,10 @@ class PostgresDatabase:
             try:
                 with self._pool.connection() as connection:  # rolls back if anything is raised in it
                     connection.patient = patient
-                    return self._attempt(connection, begin, work)
+                    try:
+                        return self._attempt(connection, begin, work)
+                    finally:
+                        connection.patient = False
             except _OURS as error:
                 if not isinstance(error, errors.FeatureNotSupported):
                     raise
