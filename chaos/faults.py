@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from chaos import network
 from chaos.engines import Databases, Nats
 from chaos.nodes import Node
+from chaos.programs import Broken
 
 NATS, POSTGRES = "NATS", "PostgreSQL"
 
@@ -44,6 +45,11 @@ def _nothing(world: World, node: Node) -> None:
     pass
 
 
+def _stop(world: World, node: Node) -> None:
+    if code := node.stop():
+        raise Broken(f"{node.name} ended with {code} when it was asked to stop")
+
+
 def _restart_nats(world: World, node: Node) -> None:
     world.nats.end()
     time.sleep(5)
@@ -52,6 +58,7 @@ def _restart_nats(world: World, node: Node) -> None:
 
 FAULTS = (
     Fault("node killed (SIGKILL), started again", 2, lambda w, n: n.kill(), lambda w, n: n.start()),
+    Fault("node stopped (SIGTERM), started again", 1, _stop, lambda w, n: n.start()),
     Fault("node paused (SIGSTOP) for 30 s", 30, lambda w, n: n.pause(), lambda w, n: n.resume()),
     Fault("node cut off from NATS", 10, lambda w, n: n.notifier.cut(), lambda w, n: n.notifier.mend(), of_nats=True),
     Fault("NATS hangs for a node", 15, lambda w, n: n.notifier.hang(), lambda w, n: n.notifier.go_on(), of_nats=True),

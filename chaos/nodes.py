@@ -21,6 +21,7 @@ RESTART_S = 1
 SETTINGS = {
     "CAMPANA_SECRETS_KEY": "what all nodes of a run share with one another",
     "CAMPANA_FLOWS__ACCEPT_HTTP_RESOURCE_ARNS": "true",
+    "CAMPANA_SERVER__DRAIN_NOTICE_S": "5",  # as in deploy/compose
     # On a busy machine nobody shall seem unreachable who is not.
     "CAMPANA_FLOWS__ATTEMPT_TIMEOUT_MS": "10000",
 }
