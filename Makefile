@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 export CONFORMANCE_REPORT ?= docs/reference/conformance.json
 
-.PHONY: check test test-postgres test-deploy conformance fast lint types imports docs api golden serve bench bench-scale bench-compare bench-capacity js node-ric clean
+.PHONY: check test test-postgres test-deploy chaos conformance fast lint types imports docs api golden serve bench bench-scale bench-compare bench-capacity js node-ric clean
 
 check: lint types imports fast  ## what to run before a commit
 
@@ -34,6 +34,9 @@ test-postgres: $(BIN)/ruff  ## all tests on PostgreSQL, of URL=postgresql://… 
 
 test-deploy: $(BIN)/ruff  ## what is in deploy/: rendered, linted, read by its own programs
 	$(BIN)/python -m pytest -q deploy
+
+chaos: $(BIN)/ruff  ## three nodes and what they stand on, broken under load for MINUTES (4); SEED repeats a run
+	$(BIN)/python -m chaos
 
 conformance: $(BIN)/ruff  ## the API as its clients see it; the outcome goes into docs/reference/operations.md
 	$(BIN)/python -m pytest -q --confcutdir tests/conformance tests/conformance --conformance-report $(CONFORMANCE_REPORT); \

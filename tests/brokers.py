@@ -1,6 +1,7 @@
 """Servers that several nodes meet at, beside the database: started from the binaries that are installed."""
 
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -29,6 +30,10 @@ class Nats:
             if "Server is ready" in line:
                 return
         raise AssertionError(f"{self._program} ended with {self._process.wait()}")
+
+    def freeze(self) -> None:
+        """Its connections stay, and it says nothing any more."""
+        self._process.send_signal(signal.SIGSTOP)
 
     def kill(self) -> None:
         """End it without a word to anybody."""

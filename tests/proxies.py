@@ -72,7 +72,7 @@ class HaProxy:
                 self.log.append(line.rstrip())
                 if found := re.search(r"Server nodes/(\S+) is (UP|DOWN)", line):
                     self._up[found[1]] = found[2] == "UP"
-                elif found := re.search(r" nodes/(\S+) ", line):
+                elif found := re.search(r" (?:nodes|sessions)/(\S+) ", line):
                     self.served[found[1]] += 1
                 self._changed.notify_all()
 
@@ -80,11 +80,14 @@ class HaProxy:
 def _config(address: str, nodes: Sequence[str]) -> str:
     """Each line that is another one here has to be there in what is shipped."""
     text = SHIPPED.read_text()
-    servers = "\n".join(f"    server node-{number} {each}" for number, each in enumerate(nodes, 1))
+    servers = [f"    server node-{number} {each}" for number, each in enumerate(nodes, 1)]
+    tracking = [f"{each} track nodes/node-{number}" for number, each in enumerate(servers, 1)]
     for pattern, replacement in (
         (r"bind :8443 ssl .*", f"bind {address}"),
-        (r"(?:    server node-.*\n)+", f"{servers}\n"),
+        (r"(?:    server node-\d \S+\n)+", "\n".join(servers) + "\n"),
+        (r"(?:    server node-\d \S+ track .*\n)+", "\n".join(tracking) + "\n"),
         (r"check inter 1s", f"check inter {CHECK_MS}ms"),
+        (r"    default-server resolvers docker init-addr \S+\n", ""),
         (r" resolvers docker init-addr \S+", ""),
         (r"resolvers docker\n    parse-resolv-conf\n", ""),
         (r"maxconn \d+", "maxconn 500"),

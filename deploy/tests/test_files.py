@@ -186,8 +186,9 @@ def test_compose_is_yaml_whose_services_exist_and_wait_for_one_another() -> None
         assert set(service.get("depends_on", {})) <= set(services)
     needed = set(re.findall(r"\$\{([A-Z_]+)", (DEPLOY / "compose" / "compose.yaml").read_text()))
     assert needed == set(example)
-    nodes = re.findall(r"server (\S+) (\S+):8600", (DEPLOY / "compose" / "haproxy.cfg").read_text())
-    assert nodes == [(name, name) for name in services if name.startswith("node-")]
+    nodes = re.findall(r"server (\S+) (\S+):8600( track nodes/\S+)?", (DEPLOY / "compose" / "haproxy.cfg").read_text())
+    names = [name for name in services if name.startswith("node-")]
+    assert nodes == [*((name, name, "") for name in names), *((name, name, f" track nodes/{name}") for name in names)]
 
 
 def test_the_proxy_takes_its_configuration(tmp_path: Path) -> None:

@@ -255,6 +255,32 @@ def test_a_database_error_is_not_the_end_of_it(tmp_path: Path, monkeypatch: pyte
     story(tell, tmp_path)
 
 
+def test_who_heard_what_the_database_lost_must_come_back(tmp_path: Path) -> None:
+    """After a fail-over to a replica that was behind, the next entries have numbers that were heard already."""
+
+    async def tell(world: World) -> None:
+        ann = await world.connect(ANN)
+        await world.say("one")
+        await world.say("two")
+        world.notifying = False
+
+        def lose(tx: Tx) -> None:
+            tx.run("DELETE FROM journal WHERE topic = :topic AND number > 1", topic=TOPIC)
+            tx.run("UPDATE topics SET head = 1 WHERE name = :topic", topic=TOPIC)
+
+        await world.db.write(lose)
+        world.reader.poll()
+        await world.reader.settle()
+        assert (ann.heard, ann.code) == (["one", "two"], 1011)
+
+        again = await world.connect(ANN, "2")
+        world.notifying = True
+        await world.say("another two")
+        assert again.heard == ["another two"]
+
+    story(tell, tmp_path)
+
+
 def test_who_misses_what_the_journal_forgot_must_come_back(tmp_path: Path) -> None:
     async def tell(world: World) -> None:
         ann = await world.connect(ANN)

@@ -125,6 +125,38 @@ def test_a_call_whose_commit_may_have_been_is_not_made_again(
     assert pg.read_now(counted) == 0
 
 
+def test_a_database_that_keeps_silent_is_a_503_and_its_connections_are_given_up(
+    pg: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that is frozen, or a proxy before it: the connection stays, and there is never an answer."""
+    runs = []
+
+    def ask(tx: Tx) -> None:
+        runs.append(count(tx))
+        tx.scalar("SELECT 1 FROM pg_sleep(30)")
+
+    async def all_at_once() -> list[object]:
+        return await asyncio.gather(*(pg.write(ask) for _ in range(4)), return_exceptions=True)
+
+    asyncio.run(pg.write(count, "others"))
+    monkeypatch.setattr(postgres, "SILENCE_MAX_S", 0.5)
+
+    answers = asyncio.run(all_at_once())
+
+    assert [type(each) for each in answers] == [ServiceUnavailable] * 4
+    assert len(runs) <= 4  # nobody waits for it a second time
+    assert pg.write_now(lambda tx: count(tx, "others")) == 2
+    assert pg.read_now(counted) == 0
+
+
+def test_a_migration_may_take_its_time(pg: PostgresDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "SILENCE_MAX_S", 0.1)
+
+    assert pg.write_now(lambda tx: tx.scalar("SELECT 1 FROM pg_sleep(0.5)")) == 1
+    with pytest.raises(ServiceUnavailable):  # the next one on this connection may not
+        pg.read_now(lambda tx: tx.scalar("SELECT 1 FROM pg_sleep(0.5)"))
+
+
 def test_calls_that_wait_for_one_another_are_run_again(pg: PostgresDatabase) -> None:
     heard: list[object] = []
     pg.listen(heard.extend)

@@ -5,11 +5,11 @@ must have had, whatever was killed when. `complaints` compares it with what send
 and with the journal, the listener that was always there (spec/channel-flows.md §3, §6, §9, §10, §12, realtime.md §4).
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import chain
+from itertools import chain, pairwise
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -50,7 +50,9 @@ LANES: Mapping[str, tuple[Processor, ...]] = {
     "twice": (Processor(OBEY, Fallback.ABORT), Processor(STAMP, Fallback.ABORT)),
     "around": (Processor(NOBODY, Fallback.CONTINUE), Processor(STAMP, Fallback.ABORT)),
 }
-"""The channels of a story: the flow of each."""
+"""The channels of a story that have a flow: its processors."""
+PLAIN = "plain"
+"""A channel without a flow, where a story has one."""
 
 
 def answer(processor: str, content: str) -> str | Otherwise:
@@ -81,7 +83,7 @@ def course(lane: str, content: str) -> Course:
     """What must become of `content`. One that is denied or fails stays what its sender wrote."""
     text = content
     handed = []
-    for processor in LANES[lane]:
+    for processor in LANES.get(lane, ()):
         if processor.name != NOBODY:
             handed.append((processor.name, text))
         match answer(processor.name, text):
@@ -188,25 +190,49 @@ class History:
     callbacks: Sequence[Callback]
     connections: Sequence[Connection]
     listings: Mapping[tuple[str, str], Sequence[Listed]]
-    """At the end, by user and lane."""
+    """At the end, by user and lane, newest first."""
     statuses: Mapping[str, str | None]
     """At the end, GetChannelMessageStatus of each message for its sender; None: refused."""
     journal: Mapping[str, Sequence[Event]]
     """At the end, by lane."""
+    known: Mapping[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)
+    """What users knew in the end who read over REST what sessions may have missed: by user and lane, the contents by
+    message ids. Of stories without edits."""
 
 
 def complaints(history: History) -> list[str]:
     """What of the history must not be; nothing for a good one."""
-    messages = {message.id: message for message in _messages(history)}
+    told = _Told(history)
+    messages = {message.id: message for message in _messages(history, told)}
     return [
-        *_about_sends(history),
+        *_about_sends(history, told),
         *_about_strangers(history, messages),
-        *chain.from_iterable(_about_message(each, history) for each in messages.values()),
+        *chain.from_iterable(_about_message(each, history, told) for each in messages.values()),
         *chain.from_iterable(_about_connection(each, history, messages) for each in history.connections),
         *chain.from_iterable(_about_listing(user, lane, history, messages) for user, lane in history.listings),
+        *chain.from_iterable(_about_order(user, lane, history, told) for user, lane in history.listings),
+        *chain.from_iterable(_about_known(user, lane, history, messages) for user, lane in history.known),
         *_about_deliveries(history, messages),
         *_about_callbacks(history),
     ]
+
+
+class _Told:
+    """What the journal tells, by message and by what was sent."""
+
+    def __init__(self, history: History) -> None:
+        self.of_message: dict[tuple[str, str], list[Event]] = defaultdict(list)
+        self.made: dict[tuple[str, str], list[str]] = defaultdict(list)
+        """The ids of the messages that begin with a content, by lane and content."""
+        for lane, events in history.journal.items():
+            beginning = f"{_BEFORE if lane in LANES else ''}CREATE_CHANNEL_MESSAGE"
+            for event in events:
+                self.of_message[lane, event.message_id].append(event)
+                if event.type == beginning:
+                    self.made[lane, event.content].append(event.message_id)
+
+
+_BEFORE = "PENDING_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +252,8 @@ class _Message:
     def _events(self, operation: str, content: str) -> list[Event]:
         end = course(self.sent.lane, content)
         name = f"{operation}_CHANNEL_MESSAGE"
+        if self.sent.lane not in LANES:
+            return [Event(name, self.id, content)]
         verdict = name if end.verdict is Verdict.SENT else f"{end.verdict}_{name}"
         return [Event(f"PENDING_{name}", self.id, content), Event(verdict, self.id, end.content)]
 
@@ -254,29 +282,21 @@ class _Message:
         return Listed(self.id, self.content, verdict) if seen and self.sent.persistent else None
 
 
-def _messages(history: History) -> Iterator[_Message]:
+def _messages(history: History, told: _Told) -> Iterator[_Message]:
     """All that were made: acknowledged, or found in the journal. An edit whose answer was lost: if found there."""
     edits = {edit.message_id: edit for edit in history.edits}
     begun = {event for events in history.journal.values() for event in events}
     for sent in history.sent:
-        for id in dict.fromkeys((*sent.ids, *_made(history, sent))):
+        for id in dict.fromkeys((*sent.ids, *told.made[sent.lane, sent.content])):
             edit = edits.get(id)
             if edit is not None and not edit.accepted:
                 edit = edit if Event("PENDING_UPDATE_CHANNEL_MESSAGE", id, edit.content) in begun else None
             yield _Message(id, sent, edit)
 
 
-def _made(history: History, sent: Sent) -> list[str]:
-    return [
-        event.message_id
-        for event in history.journal[sent.lane]
-        if (event.type, event.content) == ("PENDING_CREATE_CHANNEL_MESSAGE", sent.content)
-    ]
-
-
-def _about_sends(history: History) -> Iterator[str]:
+def _about_sends(history: History, told: _Told) -> Iterator[str]:
     for sent in history.sent:
-        if len(ids := {*sent.ids, *_made(history, sent)}) > 1:
+        if len(ids := {*sent.ids, *told.made[sent.lane, sent.content]}) > 1:
             yield f"'{sent.content}' was sent with one token and made {len(ids)} messages"
 
 
@@ -285,18 +305,18 @@ def _about_strangers(history: History, messages: Mapping[str, _Message]) -> Iter
         *(event.message_id for events in history.journal.values() for event in events),
         *(event.message_id for each in history.connections for events in each.heard.values() for event in events),
         *(listed.message_id for listing in history.listings.values() for listed in listing),
+        *chain.from_iterable(history.known.values()),
         *(delivery.message_id for delivery in history.deliveries),
     }
     for id in sorted(seen - messages.keys()):
         yield f"message {id} was seen, and nobody sent it"
 
 
-def _about_message(message: _Message, history: History) -> Iterator[str]:
-    told = [event for event in history.journal[message.sent.lane] if event.message_id == message.id]
+def _about_message(message: _Message, history: History, told: _Told) -> Iterator[str]:
     name = _name(message)
     for operation in ("CREATE", "UPDATE"):
         due = [event for event in message.life if operation in event.type]
-        was = [event for event in told if operation in event.type]
+        was = [event for event in told.of_message[message.sent.lane, message.id] if operation in event.type]
         if was == due:
             continue
         verdicts = [event for event in was if not event.type.startswith("PENDING_")]
@@ -389,6 +409,27 @@ def _about_listing(user: str, lane: str, history: History, messages: Mapping[str
         was, must = found.get(message.id), due.get(message.id)
         if was != must:
             yield f"{_name(message)}: listed for {user} as {was} instead of {must}"
+
+
+def _about_order(user: str, lane: str, history: History, told: _Told) -> Iterator[str]:
+    """What was said is listed in the order in which it was said."""
+    numbers = {id: number for number, (of, id) in enumerate(told.of_message) if of == lane}
+    listed = [each.message_id for each in reversed(history.listings[user, lane]) if each.message_id in numbers]
+    for earlier, later in pairwise(listed):
+        if numbers[earlier] > numbers[later]:
+            yield f"listed for {user} in {lane}: {earlier} before {later}, which was told of earlier"
+
+
+def _about_known(user: str, lane: str, history: History, messages: Mapping[str, _Message]) -> Iterator[str]:
+    known = history.known[user, lane]
+    for message in messages.values():
+        if message.sent.lane != lane:
+            continue
+        listed = message.listed_for(user)
+        if listed is not None and listed.status == Verdict.SENT and message.id not in known:
+            yield f"{_name(message)}: {user} never came to know of it"
+        elif message.id in known and (listed is None or known[message.id] != listed.content):
+            yield f"{_name(message)}: {user} was shown '{known[message.id]}' instead of {listed}"
 
 
 def _about_deliveries(history: History, messages: Mapping[str, _Message]) -> Iterator[str]:

@@ -17,7 +17,18 @@ from typing import Any, cast
 import pytest
 
 from tests.harness import LAMBDA, App
-from tests.stories.crash_history import Callback, Connection, Delivery, Edit, Event, History, Listed, Sent, complaints
+from tests.stories.crash_history import (
+    PLAIN,
+    Callback,
+    Connection,
+    Delivery,
+    Edit,
+    Event,
+    History,
+    Listed,
+    Sent,
+    complaints,
+)
 from tests.stories.crash_world import PATIENCE_S, SETTINGS, World
 from tests.stories.serving import serving
 
@@ -202,6 +213,24 @@ GOOD = History(
     },
     statuses={"a": "SENT", "c": "FAILED", "d": None},
     journal={"moderated": MODERATED, "strict": STRICT},
+    known={(ANN, "moderated"): {"a": "pass 4"}, (BOB, "strict"): {"c": "pass 3"}},
+)
+SAID = (Event("CREATE_CHANNEL_MESSAGE", "p", "pass 7"), Event("CREATE_CHANNEL_MESSAGE", "q", "deny 8"))
+GOOD = replace(
+    GOOD,
+    sent=(
+        *GOOD.sent,
+        Sent(PLAIN, ANN, "pass 7", persistent=True, began=17, ids=("p",)),
+        Sent(PLAIN, ANN, "deny 8", persistent=True, began=18, ids=("q", "q")),  # nobody is there to deny it
+    ),
+    connections=(
+        *GOOD.connections,
+        Connection(BOB, 16, to_the_end=True, heard={PLAIN: SAID}),
+    ),
+    listings={**GOOD.listings, (BOB, PLAIN): (Listed("q", "deny 8", "SENT"), Listed("p", "pass 7", "SENT"))},
+    statuses={**GOOD.statuses, "p": "SENT"},
+    journal={**GOOD.journal, PLAIN: SAID},
+    known={**GOOD.known, (BOB, PLAIN): {"p": "pass 7", "q": "deny 8"}},
 )
 
 
@@ -235,6 +264,10 @@ def delivered(*more: Delivery) -> History:
 
 def called_back(*callbacks: Callback) -> History:
     return replace(GOOD, callbacks=(*GOOD.callbacks, *callbacks))
+
+
+def knows(user: str, lane: str, **contents: str) -> History:
+    return replace(GOOD, known={**GOOD.known, (user, lane): contents})
 
 
 def without(events: tuple[Event, ...], *gone: Event) -> tuple[Event, ...]:
@@ -300,6 +333,34 @@ WRONG: dict[str, tuple[Callable[[], History], str]] = {
     ),
     "one that is not kept listed": (lambda: listing(BOB, LISTED, Listed("d", "pass 5", "SENT")), "instead of None"),
     "a stranger listed": (lambda: listing(BOB, LISTED, Listed("x", "pass 9", "SENT")), "nobody sent it"),
+    "listed in another order": (
+        lambda: listing(BOB, *reversed(GOOD.listings[BOB, PLAIN]), lane=PLAIN),
+        "p, which was told of earlier",
+    ),
+    # Where there is no flow
+    "one that nobody had to allow is gone": (
+        lambda: replace(GOOD, journal={**GOOD.journal, PLAIN: SAID[:1]}),
+        "accepted and lost (CREATE)",
+    ),
+    "one that nobody had to allow is there twice": (
+        lambda: replace(GOOD, journal={**GOOD.journal, PLAIN: (*SAID, SAID[0])}),
+        "2 verdicts",
+    ),
+    "one token made two messages without a flow": (
+        lambda: replace(GOOD, journal={**GOOD.journal, PLAIN: (*SAID, replace(SAID[0], message_id="g"))}),
+        "with one token and made 2 messages",
+    ),
+    "live in another order": (lambda: hears(3, *reversed(SAID), lane=PLAIN), "not one stretch"),
+    # What users know who came back
+    "one that came back misses something": (lambda: knows(BOB, PLAIN, p="pass 7"), "bob never came to know of it"),
+    "one that came back was shown another's denied one": (
+        lambda: knows(BOB, "moderated", a="pass 4", b="deny 2"),
+        "bob was shown 'deny 2' instead of None",
+    ),
+    "one that came back was shown what is not yet changed": (
+        lambda: knows(ANN, "moderated", a="change 1"),
+        "ann was shown 'change 1'",
+    ),
     # What processors saw
     "never handed over": (lambda: replace(GOOD, deliveries=GOOD.deliveries[:-1]), "was never handed"),
     "handed over with wrong content": (

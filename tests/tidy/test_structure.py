@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-MODULES = sorted(path for folder in ("src", "tools", "bench") for path in (ROOT / folder).rglob("*.py"))
+MODULES = sorted(path for folder in ("src", "tools", "bench", "chaos") for path in (ROOT / folder).rglob("*.py"))
 BYTES_MAX = 1_000_000
 
 

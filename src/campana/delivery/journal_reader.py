@@ -224,14 +224,18 @@ class JournalReader:
 
 
 def _read(tx: Tx, journal: Journal, wanted: Sequence[tuple[str, int]]) -> list[list[Entry] | None]:
-    """For each topic and number the entries after it, None if there are none; fewer than wanted when it is enough."""
+    """For each topic and number the entries after it, None if there are none, [] if they are not to be had; fewer than
+    wanted when it is enough."""
     heads = journal.heads(tx, [name for name, _ in wanted])
     found: list[list[Entry] | None] = []
     count = 0
     for name, number in wanted:
         if count >= ENTRIES_PER_READ:
             break
-        entries = journal.after(tx, name, number, ENTRIES_PER_TOPIC) if heads.get(name, 0) > number else None
+        head = heads.get(name, number)
+        entries = journal.after(tx, name, number, ENTRIES_PER_TOPIC) if head > number else None
+        if head < number:
+            entries = []  # a database that failed over lost what sessions have heard: what comes now has its numbers
         found.append(entries)
         count += len(entries or ())
     return found

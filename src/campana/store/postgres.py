@@ -22,10 +22,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import Context, copy_context
 from functools import lru_cache
-from typing import Any, Concatenate, Final, Generic, TypeAlias
+from typing import Any, Concatenate, Final, Generic
 
 import psycopg
 from psycopg import errors
+from psycopg.abc import RV, PQGen
 from psycopg.types.numeric import Int8Dumper
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -66,16 +67,42 @@ LOOK_S: Final = 1.0
 """How often those are looked after who wait for that long."""
 STATEMENT_TIMEOUT_MS: Final = 15_000
 """No statement of ours needs a second; the wait for a lock is part of it."""
+SILENCE_MAX_S: Final = STATEMENT_TIMEOUT_MS / 1000 + 2
+"""How long the answer to a statement may take that the server would have ended by itself: nobody is there, though the
+connection may stay for hours, with a server or a proxy that is frozen."""
 IDLE_IN_TRANSACTION_MS: Final = 5_000
 """A node that is paused in a transaction must not keep its locks from the others: what it then does fails, and runs
 again. Well below STATEMENT_TIMEOUT_MS, so that those who wait get their turn."""
 DEFINITION_WAIT_MS: Final = 1_000
 TOGETHER_MAX: Final = 32
 """Calls in one transaction: what waits behind them on other nodes waits for all of them."""
+WAITS_S: Final = 0.1
 ATTEMPTS_MAX: Final = 8
 PAUSE_S: Final = 0.01
 
-_Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
+
+class _Silent(psycopg.OperationalError):
+    """The server did not answer; what it was asked it may do yet."""
+
+
+class _Connection(psycopg.Connection[tuple[Any, ...]]):
+    """Gives up a server that keeps silent; libpq alone would wait for ever."""
+
+    patient = False
+    """Statements may take as long as they like."""
+
+    def wait(self, gen: PQGen[RV], interval: float = WAITS_S, timeout: float | None = None) -> RV:
+        if self.patient or timeout is not None:
+            return super().wait(gen, interval, timeout)
+        begun = stopwatch()
+        try:
+            return super().wait(gen, interval, SILENCE_MAX_S)
+        except psycopg.OperationalError:
+            if stopwatch() - begun < SILENCE_MAX_S:
+                raise
+            self.close()  # an answer that came now would be taken for that of the next statement
+            raise _Silent(f"no answer within {SILENCE_MAX_S:g} s") from None
+
 
 _AGAIN: Final = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
 _OURS: Final = (psycopg.IntegrityError, psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError)
@@ -271,6 +298,7 @@ class PostgresDatabase:
         self._salt = self._looked_at(url)
         self._pool: ConnectionPool[_Connection] = ConnectionPool(
             url,
+            connection_class=_Connection,
             min_size=1,
             max_size=connections_max,
             timeout=POOL_TIMEOUT_S,
@@ -453,7 +481,7 @@ class PostgresDatabase:
     def write_now(self, work: Callable[[PostgresTx], T]) -> T:
         """`write` for callers without an event loop: start-up, commands."""
         # Migrations of large tables take their time.
-        done = self._run("BEGIN; SET LOCAL statement_timeout = 0", work)
+        done = self._run("BEGIN; SET LOCAL statement_timeout = 0", work, patient=True)
         self._announce(done.notices)
         return done.result
 
@@ -512,11 +540,15 @@ class PostgresDatabase:
 
     # A call, again where that helps
 
-    def _run(self, begin: str, work: Callable[[PostgresTx], T]) -> "_Done[T]":
+    def _run(self, begin: str, work: Callable[[PostgresTx], T], *, patient: bool = False) -> "_Done[T]":
         for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
                 with self._pool.connection() as connection:  # rolls back if anything is raised in it
-                    return self._attempt(connection, begin, work)
+                    connection.patient = patient
+                    try:
+                        return self._attempt(connection, begin, work)
+                    finally:
+                        connection.patient = False
             except _OURS as error:
                 if not isinstance(error, errors.FeatureNotSupported):
                     raise
@@ -527,6 +559,11 @@ class PostgresDatabase:
                 log.debug("store.again", reason=type(error).__name__, attempt=attempt)
                 # Apart from one another, or they would meet again.
                 time.sleep(PAUSE_S * attempt * self._ids.jitter())
+            except _Silent as error:
+                # The client has waited long enough. The other connections go to the same server: who asked on them,
+                # even whether they are alive, would wait as long.
+                self._pool.drain()
+                raise _unavailable(error) from error
             except psycopg.Error as error:
                 if attempt == ATTEMPTS_MAX or not _is_lost(error):
                     raise _unavailable(error) from error
@@ -575,6 +612,8 @@ def _answer(outcomes: "Sequence[tuple[_Waiting[Any], Any]]") -> None:
 def _commit(connection: _Connection) -> None:
     try:
         status = connection.execute("COMMIT", prepare=False).statusmessage
+    except _Silent:
+        raise  # and must not run again either
     except psycopg.Error as error:
         if connection.closed:
             # It may have happened or not, so it must not run again: the client does that, with its token.

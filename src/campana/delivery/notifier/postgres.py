@@ -22,6 +22,10 @@ from campana.store.postgres import CONNECTION
 
 PAYLOAD_BYTES_MAX: Final = 7_500
 RECONNECT_S: Final = 1.0
+PING_S: Final = 5.0
+PING: Final = "SELECT 1"
+ANSWER_S: Final = 5.0
+"""How long the server may take for an answer."""
 
 _Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
@@ -76,20 +80,28 @@ class PostgresNotifier:
         return await psycopg.AsyncConnection.connect(self._url, autocommit=True, **CONNECTION)
 
     async def _hear(self, connection: _Connection) -> None:
-        async for notify in connection.notifies():
-            try:
-                told = _decoder.decode(notify.payload)
-            except msgspec.DecodeError:  # of a version that says it in another way: it says that there is something
-                told = _Told("", [])
-            if told.node != self._node:
-                self._here.notify(dict.fromkeys(told.topics, ()))
+        while True:
+            async for notify in connection.notifies(timeout=PING_S):
+                self._take(notify.payload)
+            # A server that hangs looks like one that has nothing to say.
+            async with asyncio.timeout(ANSWER_S):
+                await connection.execute(PING)
+
+    def _take(self, payload: str) -> None:
+        try:
+            told = _decoder.decode(payload)
+        except msgspec.DecodeError:  # of a version that says it in another way: it says that there is something
+            told = _Told("", [])
+        if told.node != self._node:
+            self._here.notify(dict.fromkeys(told.topics, ()))
 
     async def _tell(self, connection: _Connection) -> None:
         while True:
             payloads = [*_payloads(self._node, await self._unsent.take())]
-            await connection.execute(
-                "SELECT pg_notify(%s, payload) FROM unnest(%s::text[]) AS payload", (self._channel, payloads)
-            )
+            async with asyncio.timeout(ANSWER_S):
+                await connection.execute(
+                    "SELECT pg_notify(%s, payload) FROM unnest(%s::text[]) AS payload", (self._channel, payloads)
+                )
 
 
 def _payloads(node: str, topics: Notification) -> Iterator[str]:
