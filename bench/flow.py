@@ -8,9 +8,11 @@ from bench import servers, world
 from bench.client import Api, Audience, Failed
 from bench.plan import Plan
 from bench.results import Flow, Spread, paired
-from bench.servers import FUNCTION_ARN, Process
-from bench.signing import Key, label
+from bench.servers import Process
+from bench.signing import Key
 from bench.world import Channel
+
+FUNCTION_ARN = "arn:aws:lambda:us-east-1:123456789012:function:bench"
 
 
 async def measure(plan: Plan, folder: Path, key: Key, tell: Callable[[str], None]) -> Flow:
@@ -20,14 +22,16 @@ async def measure(plan: Plan, folder: Path, key: Key, tell: Callable[[str], None
     """
     with (
         servers.own("processor", folder / "processor", key, core=1) as processor,
-        servers.campana(folder / "campana-flow", key, processor=processor) as server,
+        servers.campana(
+            folder / "campana-flow", key, processors={FUNCTION_ARN: f"http://127.0.0.1:{processor.port}/flow"}
+        ) as server,
     ):
         api = await Api.connect(server.port, server.signer())
         to_processor = await Api.connect(processor.port, processor.signer())
         await to_processor.exchange(_post(processor, "/server", f"127.0.0.1:{server.port}".encode()))
         plain = await world.channel(api, 2)
         flowing = await world.another_channel(api, plain.arn.partition("/channel/")[0], plain.members)
-        await _associate(api, flowing)
+        await world.associate_flow(api, flowing, FUNCTION_ARN)
         audience = Audience()
         listening = Channel(plain.arn, plain.members[1:])  # the sender would also hear that it is pending
         await audience.join(server.port, world.handshakes(server, listening, 1))
@@ -54,19 +58,6 @@ async def measure(plan: Plan, folder: Path, key: Key, tell: Callable[[str], None
         bare_round_trip=Spread.of(bare),
         ratio=paired(added, bare),
     )
-
-
-async def _associate(api: Api, channel: Channel) -> None:
-    processor = {
-        "Name": "bench",
-        "ExecutionOrder": 1,
-        "FallbackAction": "ABORT",
-        "Configuration": {"Lambda": {"ResourceArn": FUNCTION_ARN, "InvocationType": "ASYNC"}},
-    }
-    fields = {"AppInstanceArn": channel.arn.partition("/channel/")[0], "Name": "bench", "Processors": [processor]}
-    flow = await api.call("POST", "/channel-flows", {**fields, "ClientRequestToken": world.token()})
-    path = f"/channels/{label(channel.arn)}/channel-flow"
-    await api.call("PUT", path, {"ChannelFlowArn": flow["ChannelFlowArn"]}, bearer=channel.members[0])
 
 
 async def _delivery_ms(plan: Plan, server: Process, api: Api, audience: Audience, channel: Channel) -> float:

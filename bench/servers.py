@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
@@ -15,7 +15,6 @@ from bench.client import Failed
 from bench.signing import Key, Signer
 
 STOP_TIMEOUT_S = 20
-FUNCTION_ARN = "arn:aws:lambda:us-east-1:123456789012:function:bench"
 _PORT = re.compile(r"http://127\.0\.0\.1:(\d+)")
 
 
@@ -39,11 +38,15 @@ class Process:
 
 
 @contextmanager
-def campana(folder: Path, key: Key, *, processor: Process | None = None) -> Iterator[Process]:
-    """`campana serve` with its data in `folder`; `processor` gets the events of all functions."""
+def campana(
+    folder: Path, key: Key, *, processors: Mapping[str, str] | None = None, database_url: str | None = None
+) -> Iterator[Process]:
+    """`campana serve` with its data in `folder`, or in another database; `processors` are the targets of functions."""
     words = ["-m", "campana", "serve", "--port", "0", "--data-dir", str(folder)]
-    if processor is not None:
-        words += ["--processor", f"{FUNCTION_ARN}=http://127.0.0.1:{processor.port}/flow"]
+    for arn, target in (processors or {}).items():
+        words += ["--processor", f"{arn}={target}"]
+    if database_url is not None:
+        words += ["--database-url", database_url]
     with started("campana", words, key, folder, core=0) as process:
         yield process
 

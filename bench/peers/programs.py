@@ -1,0 +1,158 @@
+"""Programs that are not ours: started on the servers' core, with all they write in a folder of the run, always ended."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+
+from bench import servers
+from bench.client import Failed
+
+START_TIMEOUT_S = 60
+STOP_TIMEOUT_S = 30
+LOOK_EVERY_S = 0.05
+
+
+class Missing(Exception):
+    """It isn't installed; the message says what is missing, and how to get it."""
+
+
+@contextmanager
+def running(
+    name: str,
+    words: Sequence[str],
+    folder: Path,
+    *,
+    port: int,
+    environment: Mapping[str, str] | None = None,
+    user: str | None = None,
+    stop: signal.Signals = signal.SIGTERM,
+) -> Iterator[int]:
+    """From its taking connections on `port` of 127.0.0.1 to its end; the process id. Raises `Failed`."""
+    log = folder / f"{name}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            words,
+            cwd=folder,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            user=user,
+            preexec_fn=lambda: servers.pin(0),
+        )
+    try:
+        give_up_at = monotonic() + START_TIMEOUT_S
+        while not listens(port):
+            if process.poll() is not None or monotonic() > give_up_at:
+                raise Failed(f"{name} did not start:\n{log.read_text(errors='replace')[-2000:]}")
+            sleep(LOOK_EVERY_S)
+        yield process.pid
+        if process.poll() is not None:
+            raise Failed(f"{name} ended by itself:\n{log.read_text(errors='replace')[-2000:]}")
+    finally:
+        process.send_signal(stop)
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def listens(port: int) -> bool:
+    """Whether somebody takes connections there."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def free_port() -> int:
+    """One that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
+
+
+class Postgres:
+    """A private server; all durability on, as it comes."""
+
+    def __init__(self, binaries: Path, port: int) -> None:
+        self.port = port
+        self._binaries = binaries
+
+    @property
+    def version(self) -> str:
+        """As in 15.4."""
+        return self.sql("postgres", "-c", "SHOW server_version").split()[0]
+
+    def created(self, database: str) -> str:
+        """A new, empty database; its name."""
+        self.sql("postgres", "-c", f"CREATE DATABASE {database}")
+        return database
+
+    def url(self, database: str) -> str:
+        """For those who want one."""
+        return f"postgresql://bench@127.0.0.1:{self.port}/{database}"
+
+    def sql(self, database: str, *words: str) -> str:
+        """What psql prints for these arguments; raises `Failed`."""
+        ran = subprocess.run(
+            [
+                *(self._binaries / "psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "bench", "-d", database),
+                *("-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", *words),
+            ],
+            capture_output=True,
+            text=True,
+        )
+        if ran.returncode != 0:
+            raise Failed(f"psql failed: {ran.stderr.strip()}")
+        return ran.stdout
+
+
+@contextmanager
+def postgres(parent: Path) -> Iterator[Postgres]:
+    """With its data in a new folder beside the run's own, which its user could not look into. Raises `Missing`."""
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda each: int(each.parts[-3]))
+    on_path = shutil.which("initdb")
+    if not folders and on_path is None:
+        raise Missing("PostgreSQL (Debian: apt-get install postgresql)")
+    binaries = folders[-1].parent if folders else Path(str(on_path)).resolve().parent
+    user = "postgres" if os.geteuid() == 0 else None  # the server refuses to be root
+    folder = Path(tempfile.mkdtemp(prefix="campana-bench-postgres-", dir=parent))
+    try:
+        if user is not None:
+            shutil.chown(folder, user)
+        data = folder / "data"
+        subprocess.run(
+            [binaries / "initdb", "-D", data, "-U", "bench", "-A", "trust", "-E", "UTF8", "--locale=C"],
+            user=user,
+            cwd=folder,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        port = free_port()
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": port,
+            "unix_socket_directories": "",
+            "max_connections": 200,
+            "shared_buffers": "512MB",
+            # No checkpoint of one contender's rounds in another one's.
+            "checkpoint_timeout": "1h",
+            "max_wal_size": "8GB",
+        }
+        words = [str(binaries / "postgres"), "-D", str(data)]
+        for name, value in settings.items():
+            words += ["-c", f"{name}={value}"]
+        with running("postgres", words, folder, port=port, user=user, stop=signal.SIGINT):
+            yield Postgres(binaries, port)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
