@@ -28,7 +28,7 @@ async def measure(plan: Plan, folder: Path, key: Key, tell: Callable[[str], None
     ):
         api = await Api.connect(server.port, server.signer())
         to_processor = await Api.connect(processor.port, processor.signer())
-        await to_processor.exchange(_post(processor, "/server", f"127.0.0.1:{server.port}".encode()))
+        await to_processor.exchange(servers.post(processor, "/server", f"127.0.0.1:{server.port}".encode()))
         plain = await world.channel(api, 2)
         flowing = await world.another_channel(api, plain.arn.partition("/channel/")[0], plain.members)
         await world.associate_flow(api, flowing, FUNCTION_ARN)
@@ -42,9 +42,9 @@ async def measure(plan: Plan, folder: Path, key: Key, tell: Callable[[str], None
             tell(f"flow, round {number} of {plan.flow_rounds}")
             without.append(await _delivery_ms(plan, server, api, audience, plain))
             with_flow.append(await _delivery_ms(plan, server, api, audience, flowing))
-            _, event = await to_processor.exchange(_post(processor, "/last", b""))
+            _, event = await to_processor.exchange(servers.post(processor, "/last", b""))
             servers.pin(0)  # from where the server calls it
-            bare.append(await _round_trip_ms(plan, to_processor, _post(processor, "/bare", event)))
+            bare.append(await _round_trip_ms(plan, to_processor, servers.post(processor, "/bare", event)))
             servers.pin(1)
         await audience.close()
         api.close()
@@ -83,8 +83,3 @@ async def _round_trip_ms(plan: Plan, to_processor: Api, request: bytes) -> float
             raise Failed(f"The processor answered {status}.")
         times.append(to_processor.answered_at - to_processor.sent_at)
     return median(times) * 1000
-
-
-def _post(processor: Process, path: str, body: bytes) -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{processor.port}\r\nContent-Type: application/json\r\n"
-    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body

@@ -1,8 +1,8 @@
 """A channel flow's processor that answers at once: 202, and a signed ChannelFlowCallback that lets the message pass.
 
-`POST /flow` is for events of the server. `POST /hook` is for servers that wait for the verdict, which is in the answer.
-`POST /bare` takes the same events and calls nobody back. `POST /server` says where callbacks go (the body is host:port),
-`POST /last` answers with the last event.
+`POST /flow` is for events of the server. `POST /hook` is for servers that wait for the verdict: it is in the answer.
+`POST /bare` takes the same events and calls nobody back. `POST /server` says where callbacks go (the body is
+host:port), `POST /last` answers with the last event.
 """
 
 import asyncio

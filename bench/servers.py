@@ -105,6 +105,12 @@ def environment(key: Key) -> dict[str, str]:
     return found
 
 
+def post(process: Process, path: str, body: bytes) -> bytes:
+    """A request to one that doesn't ask for signatures."""
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{process.port}\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
 def pin(core: int) -> None:
     """Keep this process on the first (0) or second (1) core it may use, if there are two."""
     if len(machine.CORES) > 1:

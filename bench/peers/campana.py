@@ -1,7 +1,8 @@
 """Campana in the comparison: senders that call SendChannelMessage, two live sessions for each channel."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from itertools import cycle
 from pathlib import Path
 
@@ -10,12 +11,14 @@ import msgspec
 from bench import servers, world
 from bench.client import Api, Audience, Listener, connect
 from bench.peers.load import EARS, Ear, HttpLine, Kind, Load, Room, content
+from bench.peers.programs import Postgres
 from bench.servers import Process
 from bench.signing import Key, label
 from bench.world import Channel
 
 CREATED = 201
 SENDERS = 32
+COUNT = "SELECT count(*) FROM messages"
 ARNS = {
     Kind.HTTP: "arn:aws:lambda:us-east-1:123456789012:function:http",
     Kind.IN_PROCESS: "arn:aws:lambda:us-east-1:123456789012:function:in-process",
@@ -42,16 +45,21 @@ class Campana:
     first_heard_is_accepted = False
     rendered_per_second = 4_000
 
-    def __init__(self, name: str, server: Process) -> None:
+    def __init__(self, name: str, server: Process, processor: Process, archived: Callable[[], int]) -> None:
         self.name = name
+        self.archived = archived
         self.rooms: dict[Kind, Room] = {}
         self._server = server
+        self._processor = processor
         self._channels: dict[Kind, Channel] = {}
         self._audience = Audience()
 
     async def open(self) -> None:
         """Users, channels, flows and live sessions."""
-        server = self._server
+        server, processor = self._server, self._processor
+        to_processor = await Api.connect(processor.port, processor.signer())
+        await to_processor.exchange(servers.post(processor, "/server", f"127.0.0.1:{server.port}".encode()))
+        to_processor.close()
         api = await Api.connect(server.port, server.signer())
         plain = await world.channel(api, EARS + SENDERS)
         app_arn = plain.arn.partition("/channel/")[0]
@@ -104,11 +112,35 @@ class Campana:
 
 
 @contextmanager
-def running(name: str, folder: Path, key: Key, processor: Process, database_url: str | None) -> Iterator[Campana]:
-    """`campana serve` on SQLite in `folder`, or on another database; one processor of each kind."""
-    targets = {
-        ARNS[Kind.HTTP]: f"http://127.0.0.1:{processor.port}/flow",
-        ARNS[Kind.IN_PROCESS]: "python:bench.peers.words:check",
-    }
-    with servers.campana(folder, key, processors=targets, database_url=database_url) as server:
-        yield Campana(name, server)
+def on_sqlite(folder: Path, key: Key) -> Iterator[Campana]:
+    """`campana serve` as it comes."""
+
+    def archived() -> int:
+        with closing(sqlite3.connect(f"file:{folder / 'campana.db'}?mode=ro", uri=True)) as file:
+            return int(file.execute(COUNT).fetchone()[0])
+
+    with _running("Campana on SQLite", folder, key, None, archived) as contender:
+        yield contender
+
+
+@contextmanager
+def on_postgres(folder: Path, key: Key, postgres: Postgres) -> Iterator[Campana]:
+    """`campana serve` with a database of the same server that the peers have theirs on."""
+    database = postgres.created("campana")
+    with _running(
+        "Campana on PostgreSQL", folder, key, postgres.url(database), lambda: int(postgres.sql(database, "-c", COUNT))
+    ) as contender:
+        yield contender
+
+
+@contextmanager
+def _running(
+    name: str, folder: Path, key: Key, database_url: str | None, archived: Callable[[], int]
+) -> Iterator[Campana]:
+    with servers.own("processor", folder.with_name(f"{folder.name}-processor"), key, core=1) as processor:
+        targets = {
+            ARNS[Kind.HTTP]: f"http://127.0.0.1:{processor.port}/flow",
+            ARNS[Kind.IN_PROCESS]: "python:bench.peers.words:check",
+        }
+        with servers.campana(folder, key, processors=targets, database_url=database_url) as server:
+            yield Campana(name, server, processor, archived)

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench import servers
 from bench.client import Failed
 from bench.peers import programs
 from bench.peers.load import Kind
 from bench.peers.programs import Missing, Postgres
 from bench.peers.xmpp import HOST, SERVICE, MultiUserChat
-from bench.servers import Process
+from bench.signing import Key
 
 SENDERS = 32
 MODULE = Path(__file__).with_name("mod_bench_processor.erl")
@@ -60,38 +61,46 @@ modules:
 
 
 @contextmanager
-def running(folder: Path, postgres: Postgres, processor: Process) -> Iterator[MultiUserChat]:
-    """A private node. Raises `Missing`."""
+def running(folder: Path, key: Key, postgres: Postgres) -> Iterator[MultiUserChat]:
+    """A private node, and a processor for it. Raises `Missing`."""
     ebin = next(LIBRARIES.glob("ejabberd-*/ebin"), None)
     stanzas = next((place for root in (ERLANG, LIBRARIES) for place in root.glob("*xmpp-*/include/xmpp.hrl")), None)
     if ebin is None or stanzas is None or shutil.which("erlc") is None:
         raise Missing("ejabberd (Debian: apt-get install ejabberd erlang-p1-pgsql erlang-dev)")
     folder.mkdir()
-    environment = {
-        "ERL_LIBS": str(LIBRARIES),
-        "EJABBERD_CONFIG_PATH": str(folder / "ejabberd.yml"),
-        "EJABBERD_LOG_PATH": str(folder / "ejabberd.log"),
-        "BENCH_PROCESSOR": f"http://127.0.0.1:{processor.port}/hook",
-        "HOME": str(folder),
-    }
-    compiled = subprocess.run(
-        ["erlc", "-o", str(folder), "-pa", str(ebin), "-I", str(stanzas.parent), str(MODULE)],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-    )
-    if compiled.returncode != 0:
-        raise Failed(f"{MODULE.name} can't be compiled:\n{compiled.stdout}{compiled.stderr}")
-    database = postgres.created("ejabberd")
-    postgres.sql(database, "-f", str(SCHEMA))
-    port = programs.free_port()
-    (folder / "ejabberd.yml").write_text(
-        CONFIG.format(host=HOST, service=SERVICE, port=port, sql_port=postgres.port, database=database)
-    )
-    words = [
-        # +sbwt: schedulers that wait don't spin on the core that the database needs.
-        *("erl", "+K", "true", "+P", "250000", "+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none"),
-        *("-noinput", "-pa", str(folder), "-mnesia", "dir", f'"{folder}/mnesia"', "-s", "ejabberd"),
-    ]
-    with programs.running("ejabberd", words, folder, port=port, environment=environment):
-        yield MultiUserChat("ejabberd", port, [*Kind], senders=SENDERS)
+    with servers.own("processor", folder.with_name(f"{folder.name}-processor"), key, core=1) as processor:
+        environment = {
+            "ERL_LIBS": str(LIBRARIES),
+            "EJABBERD_CONFIG_PATH": str(folder / "ejabberd.yml"),
+            "EJABBERD_LOG_PATH": str(folder / "ejabberd.log"),
+            "BENCH_PROCESSOR": f"http://127.0.0.1:{processor.port}/hook",
+            "HOME": str(folder),
+        }
+        compiled = subprocess.run(
+            ["erlc", "-o", str(folder), "-pa", str(ebin), "-I", str(stanzas.parent), str(MODULE)],
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+        )
+        if compiled.returncode != 0:
+            raise Failed(f"{MODULE.name} can't be compiled:\n{compiled.stdout}{compiled.stderr}")
+        database = postgres.created("ejabberd")
+        postgres.sql(database, "-f", str(SCHEMA))
+        port = programs.free_port()
+        (folder / "ejabberd.yml").write_text(
+            CONFIG.format(host=HOST, service=SERVICE, port=port, sql_port=postgres.port, database=database)
+        )
+        words = [
+            # +sbwt: schedulers that wait don't spin on the core that the database needs.
+            *("erl", "+K", "true", "+P", "250000", "+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none"),
+            *("-noinput", "-pa", str(folder), "-mnesia", "dir", f'"{folder}/mnesia"', "-s", "ejabberd"),
+        ]
+        with programs.running("ejabberd", words, folder, port=port, environment=environment):
+            archived = "SELECT count(*) FROM archive"
+            yield MultiUserChat(
+                f"ejabberd {programs.debian_version('ejabberd')}",
+                port,
+                [*Kind],
+                lambda: int(postgres.sql(database, "-c", archived)),
+                senders=SENDERS,
+            )

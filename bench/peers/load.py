@@ -6,7 +6,7 @@ No protocol is parsed further than that: a number is found in the bytes, whateve
 import asyncio
 import gc
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import count
@@ -135,11 +135,20 @@ class Contender(Protocol):
     """A server with a room for each kind that it has, and two live sessions in each."""
 
     name: str
-    rooms: dict[Kind, Room]
+    rooms: Mapping[Kind, Room]
     first_heard_is_accepted: bool
     """It has no answer of its own to a message that says it is taken."""
     rendered_per_second: int
     """So many messages are made ready for a second of a round: more than the server can take."""
+
+    async def open(self) -> None:
+        """Make users, rooms and live sessions."""
+
+    async def close(self) -> None:
+        """End the live sessions."""
+
+    def archived(self) -> int | None:
+        """The messages in its database, all rooms together; None if it has none."""
 
     def rendered(self, kind: Kind, numbers: Sequence[int]) -> list[bytes]:
         """A request or stanza for each number."""
@@ -159,6 +168,7 @@ class Load:
         self._kind = kind
         self._room = contender.rooms[kind]
         self._until_heard = until_heard
+        self.sent = 0
         self._messages: list[tuple[int, bytes]] = []
         self._sent: list[int] = []
         self._under_way: dict[int, UnderWay] = {}
@@ -198,6 +208,7 @@ class Load:
         for ear in self._room.ears:
             if sorted(ear.numbers) != self._sent:
                 raise Failed(f"{self._contender.name}: a live session has not heard exactly what was sent.")
+        self.sent = len(self._sent)
         if not self._delivered:
             raise Failed(f"{self._contender.name}: nothing was delivered in time.")
         return Round(

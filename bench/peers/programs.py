@@ -1,4 +1,4 @@
-"""Programs that are not ours: started on the servers' core, with all they write in a folder of the run, always ended."""
+"""Programs that are not ours: started on the servers' core, with all their files in one folder, always ended."""
 
 import os
 import shutil
@@ -79,6 +79,15 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
     return port
+
+
+def debian_version(package: str) -> str:
+    """Of an installed package, without Debian's part; "" if it isn't one."""
+    try:
+        ran = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", package], capture_output=True, text=True)
+    except OSError:
+        return ""
+    return ran.stdout.rpartition("-")[0]
 
 
 class Postgres:

@@ -24,7 +24,10 @@ modules_disabled = {{ "s2s", "offline", "limits", "tls", "posix" }}
 c2s_require_encryption = false
 allow_unencrypted_plain_auth = true
 storage = {{ muc_log = "sql" }}
-sql = {{ driver = "PostgreSQL", host = "127.0.0.1", port = {sql_port}, database = "{database}", username = "bench", password = "" }}
+sql = {{
+  driver = "PostgreSQL", host = "127.0.0.1", port = {sql_port}, database = "{database}",
+  username = "bench", password = ""
+}}
 
 VirtualHost "{host}"
   authentication = "anonymous"
@@ -51,9 +54,14 @@ def running(folder: Path, postgres: Postgres) -> Iterator[MultiUserChat]:
     config = folder / "prosody.cfg.lua"
     database = postgres.created("prosody")
     config.write_text(
-        CONFIG.format(
-            folder=folder, host=HOST, service=SERVICE, port=port, sql_port=postgres.port, database=database
-        )
+        CONFIG.format(folder=folder, host=HOST, service=SERVICE, port=port, sql_port=postgres.port, database=database)
     )
     with programs.running("prosody", [program, "-F", "--config", str(config)], folder, port=port):
-        yield MultiUserChat("Prosody", port, [Kind.PLAIN], senders=0)
+        archived = "SELECT count(*) FROM prosodyarchive WHERE store = 'muc_log' AND \"with\" = 'message<groupchat'"
+        yield MultiUserChat(
+            f"Prosody {programs.debian_version('prosody')}",
+            port,
+            [Kind.PLAIN],
+            lambda: int(postgres.sql(database, "-c", archived)),
+            senders=0,
+        )

@@ -6,7 +6,7 @@ import hmac
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
@@ -120,11 +120,12 @@ class EventLine:
 class Synapse:
     """A room of two users, who both listen and send."""
 
-    name = "Synapse"
     first_heard_is_accepted = False
     rendered_per_second = 1_000
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, version: str, port: int, archived: Callable[[], int]) -> None:
+        self.name = f"Synapse {version}"
+        self.archived = archived
         self.rooms = {Kind.PLAIN: Room()}
         self._port = port
         self._room_id = ""
@@ -210,6 +211,9 @@ def running(folder: Path, postgres: Postgres) -> Iterator[Synapse]:
     if not python.exists():
         raise Missing(f"Synapse (python -m bench.peers.install puts matrix-synapse into {home()})")
     folder.mkdir()
+    ask = "from importlib.metadata import version; print(version('matrix-synapse'))"
+    version = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=True)
+    name = postgres.created("synapse")
     port = programs.free_port()
     database = {
         "name": "psycopg2",
@@ -217,7 +221,7 @@ def running(folder: Path, postgres: Postgres) -> Iterator[Synapse]:
             "user": "bench",
             "host": "127.0.0.1",
             "port": postgres.port,
-            "dbname": postgres.created("synapse"),
+            "dbname": name,
             "cp_min": 5,
             "cp_max": 10,
         },
@@ -262,4 +266,5 @@ def running(folder: Path, postgres: Postgres) -> Iterator[Synapse]:
     if made.returncode != 0:
         raise Failed(f"Synapse can't make its key:\n{made.stderr[-2000:]}")
     with programs.running("synapse", words, folder, port=port):
-        yield Synapse(port)
+        archived = "SELECT count(*) FROM events WHERE type = 'm.room.message'"
+        yield Synapse(version.stdout.strip(), port, lambda: int(postgres.sql(name, "-c", archived)))

@@ -1,7 +1,7 @@
 """Multi-user chat from the client's side (RFC 6120, XEP-0045): streams on loopback, without TLS, of anonymous users."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bench.client import ANSWER_TIMEOUT_S, Failed, connect
 from bench.peers.load import EARS, Ear, Kind, Load, Room, content
@@ -108,8 +108,11 @@ class MultiUserChat:
     first_heard_is_accepted = True  # XEP-0045 has no other answer than the message itself
     rendered_per_second = 8_000
 
-    def __init__(self, name: str, port: int, kinds: Sequence[Kind], *, senders: int) -> None:
+    def __init__(
+        self, name: str, port: int, kinds: Sequence[Kind], archived: Callable[[], int], *, senders: int
+    ) -> None:
         self.name = name
+        self.archived = archived
         self.rooms = {kind: Room() for kind in kinds}
         self._port = port
         self._occupants: dict[Kind, list[Stream]] = {}
