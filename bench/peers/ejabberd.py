@@ -93,6 +93,8 @@ def running(folder: Path, key: Key, postgres: Postgres) -> Iterator[MultiUserCha
         words = [
             # +sbwt: schedulers that wait don't spin on the core that the database needs.
             *("erl", "+K", "true", "+P", "250000", "+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none"),
+            # Its PostgreSQL driver leaves Nagle's algorithm on, which costs 40 ms a message once delayed ACKs set in.
+            *("-kernel", "inet_default_connect_options", "[{nodelay,true}]"),
             *("-noinput", "-pa", str(folder), "-mnesia", "dir", f'"{folder}/mnesia"', "-s", "ejabberd"),
         ]
         with programs.running("ejabberd", words, folder, port=port, environment=environment):
