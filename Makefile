@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 export CONFORMANCE_REPORT ?= docs/reference/conformance.json
 
-.PHONY: check test test-postgres test-deploy conformance fast lint types imports docs api golden serve bench bench-scale js node-ric clean
+.PHONY: check test test-postgres test-deploy conformance fast lint types imports docs api golden serve bench bench-scale bench-peers js node-ric clean
 
 check: lint types imports fast  ## what to run before a commit
 
@@ -56,6 +56,10 @@ bench: $(BIN)/ruff
 
 bench-scale: $(BIN)/ruff  ## the same calls among few rows and many
 	$(BIN)/python -m bench scale
+
+bench-peers: $(BIN)/ruff  ## side by side with ejabberd, Prosody and Synapse, which it installs if it may
+	$(BIN)/python -m bench.peers.install
+	$(BIN)/python -m bench peers
 
 js:  ## the JavaScript clients that tests/stories talks through
 	cd tests/js && npm ci --no-audit --no-fund

@@ -59,12 +59,13 @@ async def measure(plan: PeerPlan, folder: Path, key: Key, tell: Tell) -> PeerRes
                 skipped.append(f"{name} is not in it, because it is not installed here: {missing}")
         bare = nothing.OverHttp(stack.enter_context(servers.own("peers.nothing", folder / "nothing", key, core=0)))
         contenders = [*ours, *theirs]
-        for contender in [*contenders, bare]:
+        everybody: list[Contender] = [*contenders, bare]
+        for contender in everybody:
             tell(f"users and rooms of {contender.name}")
             await contender.open()
         sent = dict.fromkeys((contender.name for contender in contenders), 0)
-        cases = []
-        generator = {}
+        cases: list[PeerCase] = []
+        generator: dict[int, int] = {}
         for kind in Kind:
             for senders in plan.senders:
                 rounds = await _rounds(plan, contenders, kind, senders, sent, tell)
@@ -75,7 +76,7 @@ async def measure(plan: PeerPlan, folder: Path, key: Key, tell: Tell) -> PeerRes
         for contender in contenders:
             if (archived := contender.archived()) != sent[contender.name]:
                 raise Failed(f"{contender.name} delivered {sent[contender.name]} messages and archived {archived}.")
-        for contender in [*contenders, bare]:
+        for contender in everybody:
             await contender.close()
         return PeerResults(
             taken_on=time.strftime("%Y-%m-%d", time.gmtime()),

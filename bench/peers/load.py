@@ -134,12 +134,21 @@ class HttpLine:
 class Contender(Protocol):
     """A server with a room for each kind that it has, and two live sessions in each."""
 
-    name: str
-    rooms: Mapping[Kind, Room]
-    first_heard_is_accepted: bool
-    """It has no answer of its own to a message that says it is taken."""
-    rendered_per_second: int
-    """So many messages are made ready for a second of a round: more than the server can take."""
+    @property
+    def name(self) -> str:
+        """With its version, if it is a peer."""
+
+    @property
+    def rooms(self) -> Mapping[Kind, Room]:
+        """One for each kind that it is measured with."""
+
+    @property
+    def first_heard_is_accepted(self) -> bool:
+        """Whether it has no answer of its own to a message that says it is taken."""
+
+    @property
+    def rendered_per_second(self) -> int:
+        """So many messages are made ready for a second of a round: more than the server can take."""
 
     async def open(self) -> None:
         """Make users, rooms and live sessions."""

@@ -1,22 +1,52 @@
 """The figures of `bench peers` as tables, for the terminal and for README.md."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
 
+from bench.peers.load import Kind
 from bench.report import of_machine, put
-from bench.results import PeerCase, PeerFigures, PeerRatio, PeerResults, Spread
+from bench.results import PeerCase, PeerFigures, PeerRatio, PeerResults
 
 BEGIN, END = "<!-- peers: written by python -m bench peers --write -->", "<!-- end of peers -->"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A rate that Campana is to have at least, and times at most, by the peer's."""
+
+    rate: float | None = None
+    p50: float | None = None
+    p99: float | None = None
+
+    def __str__(self) -> str:
+        parts = (("rate × ≥", self.rate), ("p50 × ≤", self.p50), ("p99 × ≤", self.p99))
+        return ", ".join(f"{name} {value:g}" for name, value in parts if value is not None)
+
+
+TARGETS = {
+    (Kind.PLAIN, "ejabberd"): Target(rate=2, p99=0.5),
+    (Kind.PLAIN, "Synapse"): Target(rate=50, p99=0.02),
+    (Kind.HTTP, "ejabberd"): Target(rate=1, p50=2.5),
+    (Kind.IN_PROCESS, "ejabberd"): Target(rate=2),
+}
 
 
 def tables(results: PeerResults) -> Iterator[tuple[list[str], list[list[str]]]]:
     """The head and the rows: first what each server did, then the ratios."""
     names = list(dict.fromkeys(figures.who for case in results.cases for figures in case.figures))
     yield ["delivered to 2 live sessions", *names], [_figures_row(case, names) for case in results.cases]
-    head = ["", "compared with", "rate ×", "p50 ×", "p99 ×"]
-    yield head, [_ratio_row(case, ratio) for case in results.cases for ratio in case.ratios]
+    ours = list(dict.fromkeys(ratio.ours for case in results.cases for ratio in case.ratios))
+    yield (
+        ["by a peer's figure", "to reach", *ours],
+        [
+            _ratio_row(case, theirs, [ratio for ratio in case.ratios if ratio.theirs == theirs])
+            for case in results.cases
+            for theirs in dict.fromkeys(ratio.theirs for ratio in case.ratios)
+        ],
+    )
 
 
 def taken_on(results: PeerResults) -> str:
@@ -60,13 +90,21 @@ def _figures(figures: PeerFigures) -> str:
     return f"{figures.per_second.median:,.0f}/s, p50 {figures.p50.median:.2f}, p99 {figures.p99.median:.2f} ms"
 
 
-def _ratio_row(case: PeerCase, ratio: PeerRatio) -> list[str]:
-    spreads = (ratio.rate, ratio.p50, ratio.p99)
-    return [f"{_case(case)}: {ratio.ours}", ratio.theirs, *(_spread(each) for each in spreads)]
+def _ratio_row(case: PeerCase, theirs: str, ratios: list[PeerRatio]) -> list[str]:
+    target = TARGETS.get((Kind(case.kind), theirs.partition(" ")[0]), Target())
+    return [f"{_case(case)}: {theirs}", str(target), *(_ratio(ratio, target) for ratio in ratios)]
 
 
-def _spread(spread: Spread) -> str:
-    return f"{spread.median:.2f} ({spread.low:.2f}–{spread.high:.2f})"
+def _ratio(ratio: PeerRatio, target: Target) -> str:
+    marked = (
+        ("rate", ratio.rate, target.rate and ratio.rate.median >= target.rate),
+        ("p50", ratio.p50, target.p50 and ratio.p50.median <= target.p50),
+        ("p99", ratio.p99, target.p99 and ratio.p99.median <= target.p99),
+    )
+    return ", ".join(
+        f"{name} × {spread.median:.2f} ({spread.low:.2f}–{spread.high:.2f}){' ✓' if reached else ''}"
+        for name, spread, reached in marked
+    )
 
 
 def _case(case: PeerCase) -> str:
