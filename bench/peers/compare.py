@@ -30,7 +30,7 @@ class PeerPlan:
 
 FULL = PeerPlan("full", (1, 32), 5, 1.5, 0.3)
 QUICK = PeerPlan("quick", (1, 32), 2, 1.0, 0.2)
-SMOKE = PeerPlan("smoke", (1, 4), 1, 0.3, 0.1)
+SMOKE = PeerPlan("smoke", (1, 4), 1, 0.1, 0.05)
 
 
 async def measure(plan: PeerPlan, folder: Path, key: Key, tell: Tell) -> PeerResults:

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
@@ -29,12 +29,12 @@ def running(
     words: Sequence[str],
     folder: Path,
     *,
-    port: int,
+    ready: Callable[[], bool],
     environment: Mapping[str, str] | None = None,
     user: str | None = None,
     stop: signal.Signals = signal.SIGTERM,
 ) -> Iterator[int]:
-    """From its taking connections on `port` of 127.0.0.1 to its end; the process id. Raises `Failed`."""
+    """From its being `ready` to its end; the process id. Raises `Failed`."""
     log = folder / f"{name}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -49,7 +49,7 @@ def running(
         )
     try:
         give_up_at = monotonic() + START_TIMEOUT_S
-        while not listens(port):
+        while not ready():
             if process.poll() is not None or monotonic() > give_up_at:
                 raise Failed(f"{name} did not start:\n{log.read_text(errors='replace')[-2000:]}")
             sleep(LOOK_EVERY_S)
@@ -97,6 +97,11 @@ class Postgres:
         self.port = port
         self._binaries = binaries
 
+    def is_ready(self) -> bool:
+        """Whether it takes connections."""
+        words = [str(self._binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        return subprocess.run(words).returncode == 0
+
     @property
     def version(self) -> str:
         """As in 15.4."""
@@ -126,14 +131,20 @@ class Postgres:
         return ran.stdout
 
 
+def postgres_binaries() -> Path:
+    """The folder with initdb and what comes with it; raises `Missing`."""
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda each: int(each.parts[-3]))
+    if folders:
+        return folders[-1].parent
+    if (on_path := shutil.which("initdb")) is not None:
+        return Path(on_path).resolve().parent
+    raise Missing("PostgreSQL (Debian: apt-get install postgresql)")
+
+
 @contextmanager
 def postgres(parent: Path) -> Iterator[Postgres]:
     """With its data in a new folder beside the run's own, which its user could not look into. Raises `Missing`."""
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda each: int(each.parts[-3]))
-    on_path = shutil.which("initdb")
-    if not folders and on_path is None:
-        raise Missing("PostgreSQL (Debian: apt-get install postgresql)")
-    binaries = folders[-1].parent if folders else Path(str(on_path)).resolve().parent
+    binaries = postgres_binaries()
     user = "postgres" if os.geteuid() == 0 else None  # the server refuses to be root
     folder = Path(tempfile.mkdtemp(prefix="campana-bench-postgres-", dir=parent))
     try:
@@ -161,7 +172,8 @@ def postgres(parent: Path) -> Iterator[Postgres]:
         words = [str(binaries / "postgres"), "-D", str(data)]
         for name, value in settings.items():
             words += ["-c", f"{name}={value}"]
-        with running("postgres", words, folder, port=port, user=user, stop=signal.SIGINT):
-            yield Postgres(binaries, port)
+        server = Postgres(binaries, port)
+        with running("postgres", words, folder, ready=server.is_ready, user=user, stop=signal.SIGINT):
+            yield server
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -56,7 +56,9 @@ def running(folder: Path, postgres: Postgres) -> Iterator[MultiUserChat]:
     config.write_text(
         CONFIG.format(folder=folder, host=HOST, service=SERVICE, port=port, sql_port=postgres.port, database=database)
     )
-    with programs.running("prosody", [program, "-F", "--config", str(config)], folder, port=port):
+    with programs.running(
+        "prosody", [program, "-F", "--config", str(config)], folder, ready=lambda: programs.listens(port)
+    ):
         archived = "SELECT count(*) FROM prosodyarchive WHERE store = 'muc_log' AND \"with\" = 'message<groupchat'"
         yield MultiUserChat(
             f"Prosody {programs.debian_version('prosody')}",

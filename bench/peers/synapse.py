@@ -265,6 +265,6 @@ def running(folder: Path, postgres: Postgres) -> Iterator[Synapse]:
     made = subprocess.run([*words, "--generate-keys"], cwd=folder, capture_output=True, text=True)
     if made.returncode != 0:
         raise Failed(f"Synapse can't make its key:\n{made.stderr[-2000:]}")
-    with programs.running("synapse", words, folder, port=port):
+    with programs.running("synapse", words, folder, ready=lambda: programs.listens(port)):
         archived = "SELECT count(*) FROM events WHERE type = 'm.room.message'"
         yield Synapse(version.stdout.strip(), port, lambda: int(postgres.sql(name, "-c", archived)))
