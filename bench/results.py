@@ -156,6 +156,8 @@ class PeerFigures(msgspec.Struct, frozen=True):
     p99: Spread
     accepted_p50: Spread
     """From the send to the acceptance."""
+    cpu_us: Spread
+    """CPU time of the server and the database for each message."""
 
 
 class PeerRatio(msgspec.Struct, frozen=True):
@@ -166,6 +168,7 @@ class PeerRatio(msgspec.Struct, frozen=True):
     rate: Spread
     p50: Spread
     p99: Spread
+    cpu: Spread
 
 
 class PeerCase(msgspec.Struct, frozen=True):

@@ -47,6 +47,7 @@ class Campana:
 
     def __init__(self, name: str, server: Process, processor: Process, archived: Callable[[], int]) -> None:
         self.name = name
+        self.pid = server.pid
         self.archived = archived
         self.rooms: dict[Kind, Room] = {}
         self._server = server

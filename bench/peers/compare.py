@@ -10,7 +10,7 @@ from bench import machine, servers
 from bench.client import Failed
 from bench.peers import campana, ejabberd, nothing, programs, prosody, synapse
 from bench.peers.load import Contender, Kind, Load, Round
-from bench.peers.programs import Missing
+from bench.peers.programs import Missing, Postgres
 from bench.results import PeerCase, PeerFigures, PeerRatio, PeerResults, Spread, paired
 from bench.signing import Key
 
@@ -28,7 +28,15 @@ class PeerPlan:
     warm_seconds: float
 
 
-FULL = PeerPlan("full", (1, 32), 5, 1.5, 0.3)
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A round, and the CPU time that the server and the database had for each message, in microseconds."""
+
+    round: Round
+    cpu_us: float
+
+
+FULL = PeerPlan("full", (1, 32), 7, 1.0, 0.2)
 QUICK = PeerPlan("quick", (1, 32), 2, 1.0, 0.2)
 SMOKE = PeerPlan("smoke", (1, 4), 1, 0.1, 0.05)
 
@@ -68,7 +76,7 @@ async def measure(plan: PeerPlan, folder: Path, key: Key, tell: Tell) -> PeerRes
         generator: dict[int, int] = {}
         for kind in Kind:
             for senders in plan.senders:
-                rounds = await _rounds(plan, contenders, kind, senders, sent, tell)
+                rounds = await _rounds(plan, postgres, contenders, kind, senders, sent, tell)
                 cases.append(_case(kind, senders, rounds, ours, theirs))
         for senders in plan.senders:
             bare_round = await Load(bare, Kind.PLAIN, until_heard=False).run(senders, plan.warm_seconds, plan.seconds)
@@ -91,23 +99,33 @@ async def measure(plan: PeerPlan, folder: Path, key: Key, tell: Tell) -> PeerRes
 
 
 async def _rounds(
-    plan: PeerPlan, contenders: list[Contender], kind: Kind, senders: int, sent: dict[str, int], tell: Tell
-) -> dict[str, list[Round]]:
+    plan: PeerPlan,
+    postgres: Postgres,
+    contenders: list[Contender],
+    kind: Kind,
+    senders: int,
+    sent: dict[str, int],
+    tell: Tell,
+) -> dict[str, list[Measured]]:
     taking_part = [contender for contender in contenders if kind in contender.rooms]
-    rounds: dict[str, list[Round]] = {contender.name: [] for contender in taking_part}
+    rounds: dict[str, list[Measured]] = {contender.name: [] for contender in taking_part}
     for number in range(plan.rounds):
         for contender in taking_part:
             tell(f"{kind}, senders: {senders}, round {number + 1} of {plan.rounds}: {contender.name}")
             # Through a flow Campana accepts a message long before it is delivered, the others at the same time.
             load = Load(contender, kind, until_heard=kind is not Kind.PLAIN)
-            rounds[contender.name].append(await load.run(senders, plan.warm_seconds, plan.seconds))
+            # All others rest meanwhile, so that what the database does is for this one.
+            cpu_ns = machine.cpu_ns(contender.pid) + postgres.cpu_ns()
+            measured = await load.run(senders, plan.warm_seconds, plan.seconds)
+            cpu_ns = machine.cpu_ns(contender.pid) + postgres.cpu_ns() - cpu_ns
+            rounds[contender.name].append(Measured(measured, cpu_ns / load.sent / 1000))
             sent[contender.name] += load.sent
         taking_part.append(taking_part.pop(0))
     return rounds
 
 
 def _case(
-    kind: Kind, senders: int, rounds: dict[str, list[Round]], ours: list[Contender], theirs: list[Contender]
+    kind: Kind, senders: int, rounds: dict[str, list[Measured]], ours: list[Contender], theirs: list[Contender]
 ) -> PeerCase:
     return PeerCase(
         kind=kind.value,
@@ -115,10 +133,11 @@ def _case(
         figures=[
             PeerFigures(
                 who=who,
-                per_second=Spread.of([each.per_second for each in measured], 0),
-                p50=Spread.of([each.p50 for each in measured]),
-                p99=Spread.of([each.p99 for each in measured]),
-                accepted_p50=Spread.of([each.accepted_p50 for each in measured]),
+                per_second=Spread.of([each.round.per_second for each in measured], 0),
+                p50=Spread.of([each.round.p50 for each in measured]),
+                p99=Spread.of([each.round.p99 for each in measured]),
+                accepted_p50=Spread.of([each.round.accepted_p50 for each in measured]),
+                cpu_us=Spread.of([each.cpu_us for each in measured], 0),
             )
             for who, measured in rounds.items()
         ],
@@ -126,9 +145,10 @@ def _case(
             PeerRatio(
                 ours=one.name,
                 theirs=other.name,
-                rate=paired([each.per_second for each in mine], [each.per_second for each in their]),
-                p50=paired([each.p50 for each in mine], [each.p50 for each in their]),
-                p99=paired([each.p99 for each in mine], [each.p99 for each in their]),
+                rate=paired([each.round.per_second for each in mine], [each.round.per_second for each in their]),
+                p50=paired([each.round.p50 for each in mine], [each.round.p50 for each in their]),
+                p99=paired([each.round.p99 for each in mine], [each.round.p99 for each in their]),
+                cpu=paired([each.cpu_us for each in mine], [each.cpu_us for each in their]),
             )
             for other in theirs
             for one in ours

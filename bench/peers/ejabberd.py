@@ -97,10 +97,13 @@ def running(folder: Path, key: Key, postgres: Postgres) -> Iterator[MultiUserCha
             *("-kernel", "inet_default_connect_options", "[{nodelay,true}]"),
             *("-noinput", "-pa", str(folder), "-mnesia", "dir", f'"{folder}/mnesia"', "-s", "ejabberd"),
         ]
-        with programs.running("ejabberd", words, folder, ready=lambda: programs.listens(port), environment=environment):
+        with programs.running(
+            "ejabberd", words, folder, ready=lambda: programs.listens(port), environment=environment
+        ) as pid:
             archived = "SELECT count(*) FROM archive"
             yield MultiUserChat(
                 f"ejabberd {programs.debian_version('ejabberd')}",
+                pid,
                 port,
                 [*Kind],
                 lambda: int(postgres.sql(database, "-c", archived)),

@@ -51,6 +51,7 @@ class OverHttp:
 
     def __init__(self, server: Process) -> None:
         self.rooms = {Kind.PLAIN: Room()}
+        self.pid = server.pid
         self._port = server.port
         self._audience = Audience()
         self._head = server.signer().request("POST", "/channels/x/messages", b"", bearer="x" * 150)

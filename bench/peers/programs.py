@@ -7,11 +7,11 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
 
-from bench import servers
+from bench import machine, servers
 from bench.client import Failed
 
 START_TIMEOUT_S = 60
@@ -95,7 +95,17 @@ class Postgres:
 
     def __init__(self, binaries: Path, port: int) -> None:
         self.port = port
+        self.pid = 0
         self._binaries = binaries
+
+    def cpu_ns(self) -> int:
+        """CPU time that its processes have had so far. One that ends takes its share along."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text("ascii").split()
+        total = 0
+        for pid in (self.pid, *map(int, children)):
+            with suppress(OSError):
+                total += machine.cpu_ns(pid)
+        return total
 
     def is_ready(self) -> bool:
         """Whether it takes connections."""
@@ -173,7 +183,7 @@ def postgres(parent: Path) -> Iterator[Postgres]:
         for name, value in settings.items():
             words += ["-c", f"{name}={value}"]
         server = Postgres(binaries, port)
-        with running("postgres", words, folder, ready=server.is_ready, user=user, stop=signal.SIGINT):
+        with running("postgres", words, folder, ready=server.is_ready, user=user, stop=signal.SIGINT) as server.pid:
             yield server
     finally:
         shutil.rmtree(folder, ignore_errors=True)

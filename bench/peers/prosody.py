@@ -58,10 +58,11 @@ def running(folder: Path, postgres: Postgres) -> Iterator[MultiUserChat]:
     )
     with programs.running(
         "prosody", [program, "-F", "--config", str(config)], folder, ready=lambda: programs.listens(port)
-    ):
+    ) as pid:
         archived = "SELECT count(*) FROM prosodyarchive WHERE store = 'muc_log' AND \"with\" = 'message<groupchat'"
         yield MultiUserChat(
             f"Prosody {programs.debian_version('prosody')}",
+            pid,
             port,
             [Kind.PLAIN],
             lambda: int(postgres.sql(database, "-c", archived)),

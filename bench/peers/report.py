@@ -87,7 +87,10 @@ def _figures_row(case: PeerCase, names: list[str]) -> list[str]:
 
 
 def _figures(figures: PeerFigures) -> str:
-    return f"{figures.per_second.median:,.0f}/s, p50 {figures.p50.median:.2f}, p99 {figures.p99.median:.2f} ms"
+    return (
+        f"{figures.per_second.median:,.0f}/s, p50 {figures.p50.median:.2f}, p99 {figures.p99.median:.2f} ms,"
+        f" CPU {figures.cpu_us.median:,.0f} µs"
+    )
 
 
 def _ratio_row(case: PeerCase, theirs: str, ratios: list[PeerRatio]) -> list[str]:
@@ -100,6 +103,7 @@ def _ratio(ratio: PeerRatio, target: Target) -> str:
         ("rate", ratio.rate, target.rate and ratio.rate.median >= target.rate),
         ("p50", ratio.p50, target.p50 and ratio.p50.median <= target.p50),
         ("p99", ratio.p99, target.p99 and ratio.p99.median <= target.p99),
+        ("CPU", ratio.cpu, None),
     )
     return ", ".join(
         f"{name} × {spread.median:.2f} ({spread.low:.2f}–{spread.high:.2f}){' ✓' if reached else ''}"

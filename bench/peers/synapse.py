@@ -123,8 +123,9 @@ class Synapse:
     first_heard_is_accepted = False
     rendered_per_second = 1_000
 
-    def __init__(self, version: str, port: int, archived: Callable[[], int]) -> None:
+    def __init__(self, version: str, pid: int, port: int, archived: Callable[[], int]) -> None:
         self.name = f"Synapse {version}"
+        self.pid = pid
         self.archived = archived
         self.rooms = {Kind.PLAIN: Room()}
         self._port = port
@@ -159,9 +160,8 @@ class Synapse:
 
     async def lines(self, kind: Kind, senders: int, load: Load) -> Sequence[EventLine]:
         """Connections."""
-        for poll in self._polls:
-            if poll.done():
-                poll.result()
+        if any(poll.done() for poll in self._polls):
+            raise Failed("A live session of Synapse's has ended.")
         return [EventLine(await Client.connected(self._port), load) for _ in range(senders)]
 
     async def close(self) -> None:
@@ -174,7 +174,9 @@ class Synapse:
         while True:
             status, answer = await client.exchange(request("GET", _sync_path(since, POLL_MS), None, token))
             if status != OK:
-                raise Failed(f"Synapse answered /sync with {status}: {answer[:300].decode(errors='replace')}")
+                if (load := self.rooms[Kind.PLAIN].load) is not None:
+                    load.fail(Failed(f"Synapse answered /sync with {status}: {answer[:300].decode(errors='replace')}"))
+                return
             ear.take(answer)
             since = msgspec.json.decode(answer)["next_batch"]
 
@@ -265,6 +267,6 @@ def running(folder: Path, postgres: Postgres) -> Iterator[Synapse]:
     made = subprocess.run([*words, "--generate-keys"], cwd=folder, capture_output=True, text=True)
     if made.returncode != 0:
         raise Failed(f"Synapse can't make its key:\n{made.stderr[-2000:]}")
-    with programs.running("synapse", words, folder, ready=lambda: programs.listens(port)):
+    with programs.running("synapse", words, folder, ready=lambda: programs.listens(port)) as pid:
         archived = "SELECT count(*) FROM events WHERE type = 'm.room.message'"
-        yield Synapse(version.stdout.strip(), port, lambda: int(postgres.sql(name, "-c", archived)))
+        yield Synapse(version.stdout.strip(), pid, port, lambda: int(postgres.sql(name, "-c", archived)))

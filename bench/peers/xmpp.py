@@ -109,9 +109,10 @@ class MultiUserChat:
     rendered_per_second = 8_000
 
     def __init__(
-        self, name: str, port: int, kinds: Sequence[Kind], archived: Callable[[], int], *, senders: int
+        self, name: str, pid: int, port: int, kinds: Sequence[Kind], archived: Callable[[], int], *, senders: int
     ) -> None:
         self.name = name
+        self.pid = pid
         self.archived = archived
         self.rooms = {kind: Room() for kind in kinds}
         self._port = port
