@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -151,12 +152,24 @@ def postgres_binaries() -> Path:
     raise Missing("PostgreSQL (Debian: apt-get install postgresql)")
 
 
+def _open_to_all(folder: Path) -> Path:
+    """The folder, or the nearest one around it that other users may look into; on the same disk."""
+    around = [folder.resolve(), *folder.resolve().parents]
+    found = next(
+        each for at, each in enumerate(around) if all(above.stat().st_mode & stat.S_IXOTH for above in around[at:])
+    )
+    if found.stat().st_dev != folder.stat().st_dev:
+        raise Failed(f"PostgreSQL's user may not look into {folder}; give another folder with --dir")
+    return found
+
+
 @contextmanager
 def postgres(parent: Path) -> Iterator[Postgres]:
-    """With its data in a new folder beside the run's own, which its user could not look into. Raises `Missing`."""
+    """With its data in `parent`, or as near to it as its user may look. Raises `Missing` and `Failed`."""
     binaries = postgres_binaries()
     user = "postgres" if os.geteuid() == 0 else None  # the server refuses to be root
-    folder = Path(tempfile.mkdtemp(prefix="campana-bench-postgres-", dir=parent))
+    place = parent if user is None else _open_to_all(parent)
+    folder = Path(tempfile.mkdtemp(prefix="campana-bench-postgres-", dir=place))
     try:
         if user is not None:
             shutil.chown(folder, user)
