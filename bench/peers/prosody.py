@@ -23,6 +23,7 @@ modules_enabled = {{ "saslauth" }}
 modules_disabled = {{ "s2s", "offline", "limits", "tls", "posix" }}
 c2s_require_encryption = false
 allow_unencrypted_plain_auth = true
+network_settings = {{ nagle = false }}
 storage = {{ muc_log = "sql" }}
 sql = {{
   driver = "PostgreSQL", host = "127.0.0.1", port = {sql_port}, database = "{database}",
