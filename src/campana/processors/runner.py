@@ -5,8 +5,9 @@ server dies in between, the lease runs out and the invocation is made again, wit
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Concatenate, ParamSpec
 
 from campana import log, tracing
 from campana.clock import Clock, stopwatch
@@ -21,7 +22,9 @@ from campana.store import executions
 from campana.store.database import Database, Tx
 from campana.store.executions import Execution
 from campana.tracing import Kind, Tracing
-from campana.unit_of_work import Units
+from campana.unit_of_work import UnitOfWork, Units
+
+P = ParamSpec("P")
 
 DUE_AT_ONCE = 100
 POLL_S = 5.0  # in case a notice was lost, and for what other nodes left behind
@@ -110,9 +113,7 @@ class Runner:
         for invocation in left:
             event = machine.InvocationAbandoned(invocation.callback_id, invocation.attempt)
             with suppress(Conflict, ServiceUnavailable):  # then its lease runs out
-                await self._db.write(
-                    self._units.run_on, invocation.channel_arn, execution.report, invocation.execution_id, event
-                )
+                await self._move(invocation.channel_arn, execution.report, invocation.execution_id, event)
 
     # Invocations
 
@@ -174,16 +175,13 @@ class Runner:
                 return
             case Stopped():
                 return
-        await self._db.write(
-            self._units.run_on, invocation.channel_arn, execution.report, invocation.execution_id, event
-        )
+        await self._move(invocation.channel_arn, execution.report, invocation.execution_id, event)
 
     async def _take_answer(self, invocation: Invocation, value: object) -> None:
         """An answer that is none, or that the rules refuse, is the function's failure."""
         try:
             fields, deny = answer.parse(value, invocation.message_id)
-            await self._db.write(
-                self._units.run_on,
+            await self._move(
                 invocation.channel_arn,
                 execution.answer,
                 invocation.execution_id,
@@ -196,9 +194,13 @@ class Runner:
                 raise
             self._show(invocation, f"its answer was refused: {error}", "")
             event = machine.FunctionFailed(invocation.callback_id, invocation.attempt)
-            await self._db.write(
-                self._units.run_on, invocation.channel_arn, execution.report, invocation.execution_id, event
-            )
+            await self._move(invocation.channel_arn, execution.report, invocation.execution_id, event)
+
+    async def _move(
+        self, channel_arn: str, work: Callable[Concatenate[UnitOfWork, P], object], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        """In the channel's turn, as calls are: what waits for one channel leaves the connections to all others."""
+        await self._db.write_in_turn(channel_arn, self._units.run_on, channel_arn, work, *args, **kwargs)
 
     def _show(self, invocation: Invocation, reason: str, stack: str) -> None:
         log.error(
@@ -236,7 +238,7 @@ class Runner:
             if self._stopping:  # what it would begin another node, or the next start, has to begin again
                 break
             with suppress(Conflict):  # another node was first
-                await self._db.write(self._units.run_on, each.channel_arn, execution.wake, each.id)
+                await self._move(each.channel_arn, execution.wake, each.id)
         return len(due)
 
     async def _wait(self) -> None:
@@ -262,9 +264,7 @@ class Runner:
                     continue
                 event = machine.InvocationRunning(invocation.callback_id, invocation.attempt)
                 try:
-                    await self._db.write(
-                        self._units.run_on, invocation.channel_arn, execution.report, invocation.execution_id, event
-                    )
+                    await self._move(invocation.channel_arn, execution.report, invocation.execution_id, event)
                 except (Conflict, ServiceUnavailable):
                     continue
 
