@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 export CONFORMANCE_REPORT ?= docs/reference/conformance.json
 
-.PHONY: check test test-postgres test-deploy conformance fast lint types imports docs api golden serve bench bench-scale bench-peers js node-ric clean
+.PHONY: check test test-postgres test-deploy conformance fast lint types imports docs api golden serve bench bench-scale bench-peers bench-compare bench-capacity js node-ric clean
 
 check: lint types imports fast  ## what to run before a commit
 
@@ -60,6 +60,14 @@ bench-scale: $(BIN)/ruff  ## the same calls among few rows and many
 bench-peers: $(BIN)/ruff  ## side by side with ejabberd, Prosody and Synapse, which it installs if it may
 	$(BIN)/python -m bench.peers.install
 	$(BIN)/python -m bench peers
+
+bench-compare: $(BIN)/ruff  ## is a hot path slower than in BASE=main? HEAD= the files as they are, or a commit
+	$(BIN)/python -m bench compare $(or $(BASE),$(if $(HEAD),$(HEAD)~1)) $(HEAD)
+
+bench-capacity: $(BIN)/ruff  ## what docs/capacity.md is made of, measured anew; needs PostgreSQL and NATS
+	$(BIN)/python -m bench capacity measure
+	$(BIN)/python -m bench capacity check
+	$(BIN)/python -m bench capacity write
 
 js:  ## the JavaScript clients that tests/stories talks through
 	cd tests/js && npm ci --no-audit --no-fund

@@ -15,8 +15,9 @@ from rich.console import Console
 
 from bench import fan_out, flow, machine, noise, report, results, scale, scale_report, sends, servers, start_up
 from bench.client import Failed
-from bench.peers import compare
+from bench.comparison import command as comparison
 from bench.peers import report as peers_report
+from bench.peers import run as peers_run
 from bench.peers.programs import Missing
 from bench.plan import FULL, QUICK, SMOKE, Plan
 from bench.results import Results
@@ -24,11 +25,17 @@ from bench.signing import Key
 
 HERE = Path(__file__).parent
 SCALE_PLANS = {FULL: scale.FULL, QUICK: scale.QUICK, SMOKE: scale.SMOKE}
-PEER_PLANS = {FULL: compare.FULL, QUICK: compare.QUICK, SMOKE: compare.SMOKE}
+PEER_PLANS = {FULL: peers_run.FULL, QUICK: peers_run.QUICK, SMOKE: peers_run.SMOKE}
 
 
 def main() -> int:
     """The exit code: 0 measured, 1 a frame or an answer was not what it must be, or the machine does not do."""
+    if sys.argv[1:2] == ["capacity"]:
+        from bench.capacity import command as capacity  # needs psycopg and nats-py, which nothing else here does
+
+        return capacity.main(sys.argv[2:])
+    if sys.argv[1:2] == ["compare"]:
+        return comparison.main(sys.argv[2:])
     args = _arguments()
     plan: Plan = args.plan
     if args.sockets is not None:
@@ -83,7 +90,7 @@ def _scale(args: argparse.Namespace, folder: Path, console: Console) -> int:
 def _peers(args: argparse.Namespace, folder: Path, console: Console) -> int:
     try:
         with console.status("…") as status, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            measured = runner.run(compare.measure(PEER_PLANS[args.plan], folder, Key.made(), status.update))
+            measured = runner.run(peers_run.measure(PEER_PLANS[args.plan], folder, Key.made(), status.update))
     except Missing as missing:
         console.print(f"bench: nothing to measure without {missing}", markup=False)
         return 1
@@ -123,7 +130,9 @@ async def _measure(plan: Plan, folder: Path, tell: Callable[[str], None]) -> Res
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m bench", description="Measure the server, side by side with floors."
+        prog="python -m bench",
+        description="Measure the server, side by side with floors; `compare` (--help) two commits of it;"
+        " `capacity` (--help): what docs/capacity.md is made of.",
     )
     parser.add_argument(
         "what",

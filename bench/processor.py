@@ -26,7 +26,7 @@ ACCEPTED = b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n"
 class Message(msgspec.Struct):
     message_id: str = msgspec.field(name="MessageId")
     channel_arn: str = msgspec.field(name="ChannelArn")
-    content: str = msgspec.field(name="Content")
+    content: str = msgspec.field(name="Content", default="")
 
 
 class Event(msgspec.Struct):

@@ -3,10 +3,12 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
@@ -15,7 +17,19 @@ from bench.client import Failed
 from bench.signing import Key, Signer
 
 STOP_TIMEOUT_S = 20
+FUNCTION_ARN = "arn:aws:lambda:us-east-1:123456789012:function:bench"
 _PORT = re.compile(r"http://127\.0\.0\.1:(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Which Campana: an interpreter that has its dependencies, and the folder that `campana` is imported from."""
+
+    python: Path
+    source: Path
+
+
+THIS_TREE = Program(Path(sys.executable), machine.ROOT / "src")
 
 
 class Process:
@@ -39,15 +53,18 @@ class Process:
 
 @contextmanager
 def campana(
-    folder: Path, key: Key, *, processors: Mapping[str, str] | None = None, database_url: str | None = None
+    folder: Path,
+    key: Key,
+    *,
+    processor: Process | None = None,
+    options: Sequence[str] = (),
+    program: Program = THIS_TREE,
 ) -> Iterator[Process]:
-    """`campana serve` with its data in `folder`, or in another database; `processors` are the targets of functions."""
+    """`campana serve` with its data in `folder`, and more `options`; `processor` gets the events of FUNCTION_ARN."""
     words = ["-m", "campana", "serve", "--port", "0", "--data-dir", str(folder)]
-    for arn, target in (processors or {}).items():
-        words += ["--processor", f"{arn}={target}"]
-    if database_url is not None:
-        words += ["--database-url", database_url]
-    with started("campana", words, key, folder, core=0) as process:
+    if processor is not None:
+        words += ["--processor", f"{FUNCTION_ARN}=http://127.0.0.1:{processor.port}/flow"]
+    with started("campana", [*words, *options], key, folder, core=0, program=program) as process:
         yield process
 
 
@@ -59,15 +76,27 @@ def own(module: str, folder: Path, key: Key, *, core: int) -> Iterator[Process]:
 
 
 @contextmanager
-def started(name: str, words: Sequence[str], key: Key, folder: Path, *, core: int) -> Iterator[Process]:
-    """Python with these arguments, pinned to the first (0) or second (1) core, from its "listening" line to its end."""
-    folder.mkdir(exist_ok=True)
+def started(
+    name: str,
+    words: Sequence[str],
+    key: Key,
+    folder: Path,
+    *,
+    core: int,
+    program: Program = THIS_TREE,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Process]:
+    """Python with these arguments, pinned to the first (0) or second (1) core, from its "listening" line to its end.
+
+    `settings`: more of its environment.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     log = folder / "log"
     with log.open("w") as errors:
         process = subprocess.Popen(
-            [sys.executable, *words],
+            [program.python, *words],
             cwd=folder,
-            env=environment(key),
+            env=environment(key, program.source) | dict(settings or {}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -96,19 +125,13 @@ def started(name: str, words: Sequence[str], key: Key, folder: Path, *, core: in
             process.stdout.close()
 
 
-def environment(key: Key) -> dict[str, str]:
-    """For a server, or a command beside it: this source tree, no settings from outside, the run's key."""
+def environment(key: Key, source: Path = THIS_TREE.source) -> dict[str, str]:
+    """For a server, or a command beside it: this source, no settings from outside, the run's key."""
     found = {name: value for name, value in os.environ.items() if not name.startswith("CAMPANA_")}
     found["CAMPANA_ROOT_ACCESS_KEY_ID"] = key.access_key_id
     found["CAMPANA_ROOT_SECRET_ACCESS_KEY"] = key.secret
-    found["PYTHONPATH"] = os.pathsep.join([str(machine.ROOT / "src"), str(machine.ROOT)])
+    found["PYTHONPATH"] = os.pathsep.join([str(source), str(machine.ROOT)])
     return found
-
-
-def post(process: Process, path: str, body: bytes) -> bytes:
-    """A request to one that doesn't ask for signatures."""
-    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{process.port}\r\nContent-Type: application/json\r\n"
-    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def pin(core: int) -> None:
@@ -122,3 +145,10 @@ def seconds_of(words: Sequence[str]) -> float:
     begun = perf_counter()
     subprocess.run([sys.executable, *words], check=True, preexec_fn=lambda: pin(0))
     return perf_counter() - begun
+
+
+def free_port() -> int:
+    """One that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port

@@ -48,20 +48,6 @@ async def another_channel(api: Api, app_arn: str, members: tuple[str, ...]) -> C
     return Channel(made["ChannelArn"], members)
 
 
-async def associate_flow(api: Api, channel: Channel, function_arn: str) -> None:
-    """Put the channel under a new flow with this function as its only processor."""
-    processor = {
-        "Name": "bench",
-        "ExecutionOrder": 1,
-        "FallbackAction": "ABORT",
-        "Configuration": {"Lambda": {"ResourceArn": function_arn, "InvocationType": "ASYNC"}},
-    }
-    fields = {"AppInstanceArn": channel.arn.partition("/channel/")[0], "Name": "bench", "Processors": [processor]}
-    flow = await api.call("POST", "/channel-flows", {**fields, "ClientRequestToken": token()})
-    path = f"/channels/{label(channel.arn)}/channel-flow"
-    await api.call("PUT", path, {"ChannelFlowArn": flow["ChannelFlowArn"]}, bearer=channel.members[0])
-
-
 def message(signer: Signer, channel: Channel, sender: str) -> bytes:
     """A signed SendChannelMessage with a token of its own and a body of some 500 bytes."""
     fields = {

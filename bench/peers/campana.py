@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import servers, world
+from bench import flow, servers, world
 from bench.client import Api, Audience, Listener, connect
 from bench.peers.load import EARS, Ear, HttpLine, Kind, Load, Room, content
 from bench.peers.programs import Postgres
@@ -20,7 +20,7 @@ CREATED = 201
 SENDERS = 32
 COUNT = "SELECT count(*) FROM messages"
 ARNS = {
-    Kind.HTTP: "arn:aws:lambda:us-east-1:123456789012:function:http",
+    Kind.HTTP: servers.FUNCTION_ARN,
     Kind.IN_PROCESS: "arn:aws:lambda:us-east-1:123456789012:function:in-process",
 }
 
@@ -57,10 +57,8 @@ class Campana:
 
     async def open(self) -> None:
         """Users, channels, flows and live sessions."""
-        server, processor = self._server, self._processor
-        to_processor = await Api.connect(processor.port, processor.signer())
-        await to_processor.exchange(servers.post(processor, "/server", f"127.0.0.1:{server.port}".encode()))
-        to_processor.close()
+        server = self._server
+        await flow.call_back(self._processor, server)
         api = await Api.connect(server.port, server.signer())
         plain = await world.channel(api, EARS + SENDERS)
         app_arn = plain.arn.partition("/channel/")[0]
@@ -68,7 +66,7 @@ class Campana:
             channel = plain
             if kind is not Kind.PLAIN:
                 channel = await world.another_channel(api, app_arn, plain.members)
-                await world.associate_flow(api, channel, ARNS[kind])
+                await flow.associate(api, channel, function_arn=ARNS[kind])
             self._channels[kind] = Channel(channel.arn, channel.members[EARS:])
         # One live session hears all channels of its user, so one pair does for all kinds.
         room = Room()
@@ -139,9 +137,8 @@ def _running(
     name: str, folder: Path, key: Key, database_url: str | None, archived: Callable[[], int]
 ) -> Iterator[Campana]:
     with servers.own("processor", folder.with_name(f"{folder.name}-processor"), key, core=1) as processor:
-        targets = {
-            ARNS[Kind.HTTP]: f"http://127.0.0.1:{processor.port}/flow",
-            ARNS[Kind.IN_PROCESS]: "python:bench.peers.words:check",
-        }
-        with servers.campana(folder, key, processors=targets, database_url=database_url) as server:
+        options = ["--processor", f"{ARNS[Kind.IN_PROCESS]}=python:bench.peers.words:check"]
+        if database_url is not None:
+            options += ["--database-url", database_url]
+        with servers.campana(folder, key, processor=processor, options=options) as server:
             yield Campana(name, server, processor, archived)

@@ -89,6 +89,39 @@ def test_the_settings_in_the_chart_are_taken(tmp_path: Path) -> None:
     assert container["args"] == ["serve", "--config", "/etc/campana/campana.toml"]
 
 
+def seconds(text: str) -> int:
+    """Of a time as Compose and systemd write it."""
+    return int(text.removesuffix("s"))
+
+
+def test_nobody_kills_a_node_while_it_drains(tmp_path: Path) -> None:
+    (deployment,) = [each for each in rendered(SECRET) if each["kind"] == "Deployment"]
+    pod = deployment["spec"]["template"]["spec"]
+    compose = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text())["x-node"]
+    (timeout,) = re.findall(r"^TimeoutStopSec=(\S+)$", (DEPLOY / "systemd" / "campana.service").read_text(), re.M)
+    for grace, environment in (
+        (pod["terminationGracePeriodSeconds"], {each["name"]: each["value"] for each in pod["containers"][0]["env"]}),
+        (seconds(compose["stop_grace_period"]), compose["environment"]),
+        (seconds(timeout), {}),
+    ):
+        given = {name: value for name, value in environment.items() if name.startswith("CAMPANA_SERVER__DRAIN")}
+        assert load(None, given, {}).server.stop_max_s < grace
+
+
+def test_proxies_notice_before_a_node_takes_no_more_requests() -> None:
+    (deployment,) = [each for each in rendered(SECRET) if each["kind"] == "Deployment"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    probe = container["readinessProbe"]
+    (notice,) = [each["value"] for each in container["env"] if each["name"] == "CAMPANA_SERVER__DRAIN_NOTICE_S"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] < int(notice)
+
+    compose = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text())["x-node"]
+    (found,) = re.findall(r"check inter (\d+)s fall (\d+)", (DEPLOY / "compose" / "haproxy.cfg").read_text())
+    checks = [int(each) for each in found]
+    # One has just been answered when the node is asked to stop, and the last may take as long as the pause.
+    assert checks[0] * (checks[1] + 1) < int(compose["environment"]["CAMPANA_SERVER__DRAIN_NOTICE_S"])
+
+
 def known_variables() -> set[str]:
     found = {"CAMPANA_ROOT_ACCESS_KEY_ID", "CAMPANA_ROOT_SECRET_ACCESS_KEY", "CAMPANA_SECRETS_KEY"}
     for name, section in SECTIONS.items():

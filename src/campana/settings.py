@@ -236,6 +236,11 @@ class Oidc:
     """Where its signing keys are: the URL of its JSON Web Key Set, or a path to a file."""
 
 
+END_S = 20
+"""For clients that take no note of the end, each time that one is waited for: 5 s for its half of a closing handshake,
+5 s for reading a refusal."""
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """Where the server listens, where its data is, and its patience with connections."""
@@ -260,10 +265,21 @@ class Server:
     """How long an idle connection is kept for the client's next request."""
     body_bytes_max: Annotated[int, Meta(ge=1_024, le=67_108_864)] = 1_048_576
     """The largest body of a request, in bytes."""
+    drain_notice_s: Annotated[int, Meta(ge=0, le=3_600)] = 0
+    """After SIGTERM: how long requests are still taken while /readyz answers 503 already, so that a load balancer
+    notices in time and no request fails. Longer than its checks take: 5 for one that looks each second."""
+    drain_sessions_s: Annotated[int, Meta(ge=0, le=3_600)] = 10
+    """Then, with PostgreSQL: how long closing live sessions may take, a few at a time, so that other nodes can take
+    them in. It is 250 a second, or more if the time would not do."""
     drain_s: Annotated[int, Meta(ge=0, le=3_600)] = 10
-    """After SIGTERM: how long requests in progress may take to finish."""
+    """At the same time, how long functions under way may take to finish, and after that requests in progress."""
     cors_origins: tuple[Origin, ...] = ("*",)
     """The web origins whose pages may call the API; "*" is every one."""
+
+    @property
+    def stop_max_s(self) -> int:
+        """How long a stop may take: whoever kills what does not end must wait for longer."""
+        return self.drain_notice_s + max(self.drain_sessions_s, self.drain_s) + self.drain_s + END_S
 
 
 @dataclass(frozen=True, slots=True)

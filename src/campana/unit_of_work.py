@@ -95,7 +95,7 @@ class Units:
         return result
 
     def run_on(
-        self, tx: Tx, resource: str, work: Callable[Concatenate[UnitOfWork, P], T], /, *args: P.args, **kwargs: P.kwargs
+        self, tx: Tx, resource: str, work: Callable[Concatenate[UnitOfWork, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """The same, with the resource (an ARN) locked: calls and other workers stay out, and time stands after them."""
         tx.lock(resource)

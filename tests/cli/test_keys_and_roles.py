@@ -69,7 +69,7 @@ def test_a_database_of_an_older_version_is_left_as_it_is(
         pass
     monkeypatch.undo()
     assert main(["keys", "list", "--data-dir", str(tmp_path / "data")]) == 1
-    assert "was last used by an older version; start the server of this version first" in capsys.readouterr().err
+    assert "was last used by an older version: start the server of this version first" in capsys.readouterr().err
     with sqlite3.connect(tmp_path / "data" / "campana.db") as connection:
         assert connection.execute("SELECT number FROM migrations").fetchall() == [(1,)]
 

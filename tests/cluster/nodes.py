@@ -19,14 +19,14 @@ SETTINGS = {
 
 
 @contextmanager
-def nodes(folder: Path, number: int, **environment: str) -> Iterator[list[Server]]:
-    """So many nodes, each with a data folder of its own."""
+def nodes(folder: Path, number: int, *flags: str, **environment: str) -> Iterator[list[Server]]:
+    """So many nodes, each with a data folder of its own; flags and variables are those of all."""
     shared = {**SETTINGS, **stores.environment(folder), **environment}
     with ExitStack() as stack:
         started = []
         for each in range(number):
             (folder / f"node{each}").mkdir()
-            started.append(stack.enter_context(serving(folder / f"node{each}", environment=shared)))
+            started.append(stack.enter_context(serving(folder / f"node{each}", *flags, environment=shared)))
         yield started
 
 

@@ -1,14 +1,19 @@
 """Two server processes, one database: whatever is asked of one is heard at the other."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
+from botocore.exceptions import ClientError
 
+from campana.cli.main import main as campana
 from tests import stores
 from tests.brokers import nats
-from tests.cluster.nodes import connects, nodes, through, user
-from tests.harness import App, Processor, Session, calls_back
+from tests.cluster.nodes import SETTINGS, connects, nodes, through, user
+from tests.harness import LAMBDA, App, Processor, Session, calls_back, client
 from tests.stories.serving import Ended, Server, serving
 
 pytestmark = pytest.mark.postgres
@@ -81,6 +86,32 @@ def test_a_deleted_users_sessions_at_the_other_node_are_closed(pair: Pair) -> No
     assert heard.closed() == 4003
 
 
+def test_a_key_that_is_revoked_beside_one_node_is_refused_by_both_with_the_next_call(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    beside_one = [
+        "--data-dir",
+        str(pair.one.data_dir),
+        "--database-url",
+        stores.environment(pair.one.folder.parent)["CAMPANA_DATABASE__URL"],
+    ]
+    monkeypatch.setenv("CAMPANA_SECRETS_KEY", SETTINGS["CAMPANA_SECRETS_KEY"])
+    assert campana(["keys", "create", "--user", pair.ann.arn, "--json", *beside_one]) == 0
+    made = json.loads(capsys.readouterr().out)
+    key = {"key": made["AccessKeyId"], "secret": made["SecretAccessKey"]}
+    both = [client("chime-sdk-messaging", node.url, **key) for node in (pair.one, pair.other)]
+    for each in both:
+        each.list_channels(AppInstanceArn=pair.app.arn, ChimeBearer=pair.ann.arn)
+    live = Session(pair.other, pair.ann.arn, **key)  # type: ignore[arg-type]
+
+    assert campana(["keys", "revoke", key["key"], *beside_one]) == 0
+
+    for each in both:
+        with pytest.raises(ClientError, match="UnrecognizedClientException"):
+            each.list_channels(AppInstanceArn=pair.app.arn, ChimeBearer=pair.ann.arn)
+    assert live.closed() == 4401
+
+
 @pytest.mark.parametrize("answered_through", ["one", "other"])
 def test_a_processor_is_invoked_once_and_calls_back_through_either(
     pair: Pair, processor: Processor, answered_through: str
@@ -130,6 +161,80 @@ def test_what_a_stopped_node_had_begun_is_handed_over(tmp_path: Path, processor:
 
         assert processor.takes() == first
         processor.answers.set()
+
+
+def test_what_is_sent_to_a_node_that_is_stopping_is_handed_over_too(tmp_path: Path, processor: Processor) -> None:
+    processor.answers.clear()
+    patient = {"CAMPANA_FLOWS__LEASE_MS": "600000", "CAMPANA_FLOWS__ATTEMPT_TIMEOUT_MS": "600000"}
+    with nodes(tmp_path, 2, **patient, CAMPANA_SERVER__DRAIN_S="600") as (one, other):
+        pair = Pair(one, other)
+        moderated = pair.ann.makes_channel(members=[pair.bob], flow=pair.app.flow(processor.arn))
+        pair.ann.sends(moderated, "its invocation is waited for")
+        first = processor.takes()
+        one.leave()
+        while is_ready(one):
+            pass
+
+        second = pair.ann.sends(moderated, "nothing more is invoked here")
+
+        event = processor.takes()
+        assert event["ChannelMessage"]["MessageId"] == second
+        heard = connects(other, pair.bob)
+        calls_back(through(other, pair.app), event)
+        calls_back(through(one, pair.app), first)
+        assert len(contents(heard, "its invocation is waited for")) == 2
+        processor.answers.set()
+        assert one.ended() == 0
+
+
+def test_a_function_that_a_stopped_node_was_running_runs_at_the_other(tmp_path: Path) -> None:
+    (tmp_path / "function.py").write_text(FUNCTION)
+    flags = ["--processor", f"{LAMBDA}slow={tmp_path / 'function.py'}:handler"]
+    with nodes(tmp_path, 2, *flags, CAMPANA_FLOWS__LEASE_MS="600000", CAMPANA_SERVER__DRAIN_S="0") as (one, other):
+        pair = Pair(one, other)
+        moderated = pair.ann.makes_channel(members=[pair.bob], flow=pair.app.flow(f"{LAMBDA}slow"))
+        heard = connects(other, pair.bob)
+        (tmp_path / "begun").touch()
+        with (tmp_path / "begun").open() as begun:
+            pair.ann.sends(moderated, "hello")
+            while "begun" not in begun.read():
+                pass
+
+            assert one.stop() == 0
+
+        (tmp_path / "go on").touch()
+        assert contents(heard, "hello") == ["hello"]
+
+
+FUNCTION = """
+import pathlib
+import boto3
+
+folder = pathlib.Path(__file__).parent
+messaging = boto3.client("chime-sdk-messaging")
+
+
+def handler(event, context):
+    with (folder / "begun").open("a") as begun:
+        begun.write("begun ")
+    while not (folder / "go on").exists():
+        pass
+    message = event["ChannelMessage"]
+    messaging.channel_flow_callback(
+        CallbackId=event["CallbackId"],
+        ChannelArn=message["ChannelArn"],
+        ChannelMessage={"MessageId": message["MessageId"]},
+    )
+"""
+
+
+def is_ready(node: Server) -> bool:
+    """What a balancer is told."""
+    try:
+        with urlopen(f"{node.url}/readyz"):
+            return True
+    except HTTPError:
+        return False
 
 
 def test_nothing_is_missed_while_nats_is_away(tmp_path: Path) -> None:

@@ -470,6 +470,41 @@ def test_a_stop_lets_requests_finish_and_takes_no_new_ones(run: Run) -> None:
     run(scenario())
 
 
+def test_a_server_that_leaves_answers_all_that_comes_and_ends_each_connection_with_its_answer(run: Run) -> None:
+    async def scenario() -> None:
+        async with running() as world:
+            begun, go_on = asyncio.Event(), asyncio.Event()
+
+            async def slowly(request: HttpRequest) -> HttpResponse:
+                begun.set()
+                await go_on.wait()
+                return HttpResponse(200, JSON, request.raw_path.encode())
+
+            idle, busy = await world.peer(), await world.peer()
+            idle.writer.write(b"GET /healthz HTTP/1.1\r\n\r\n")
+            await idle.reader.readuntil(b"ok\n")
+            world.answer = slowly
+            busy.writer.write(b"GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\nGET /3 HT")
+            await begun.wait()
+            world.front.leave()
+            go_on.set()
+            assert "connection" not in headers(await busy.reader.readuntil(b"/1"))
+            assert "connection" not in headers(await busy.reader.readuntil(b"/2"))
+            busy.writer.write(b"TP/1.1\r\n\r\n")  # had begun to arrive before the answer to the one before
+            for peer, path in ((busy, b"/3"), (idle, b"/4"), (await world.peer(), b"/5")):
+                if peer is not busy:
+                    peer.writer.write(b"GET " + path + b" HTTP/1.1\r\n\r\n")
+                last = await peer.reader.readuntil(path)
+                assert (status(last), headers(last)["connection"]) == (200, "close")
+                assert await peer.reader.read() == b""
+                peer.writer.write(b"GET /late HTTP/1.1\r\n\r\n")  # resets nothing, and is not executed
+                await peer.writer.drain()
+                peer.writer.close()
+            assert "/late" not in {request.raw_path for request, _ in world.requests}
+
+    run(scenario())
+
+
 def test_a_stop_answers_503_to_what_outlasts_its_grace(run: Run) -> None:
     async def scenario() -> None:
         async with running() as world:

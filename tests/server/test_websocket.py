@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from campana.server import websocket
 from campana.server.websocket import Socket, SocketBounds, text_frame
 from campana.wire.http import HttpRequest
 
@@ -376,7 +377,7 @@ def test_at_a_restart_all_are_closed_with_1012_and_those_that_still_come_too(run
             clients = [await connect(url(world)) for _ in range(7)]
             late = await world.peer()  # connected, its handshake still to come
             late.writer.write(HANDSHAKE[:20])
-            closing = asyncio.ensure_future(world.sockets.close_all(batch=2, pause_s=0.01))
+            closing = asyncio.ensure_future(world.sockets.close_all(within_s=1))
             for client in clients:
                 await client.wait_closed()
                 assert client.close_code == 1012
@@ -385,6 +386,48 @@ def test_at_a_restart_all_are_closed_with_1012_and_those_that_still_come_too(run
             await late.reader.readuntil(b"\r\n\r\n")
             assert await late.close_code() == 1012
             late.writer.close()
+
+    run(scenario())
+
+
+def test_sockets_are_closed_a_few_at_a_time_or_faster_if_the_time_would_not_do(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket, "CLOSED_PER_S", 100)
+
+    async def scenario(sockets: int, within_s: float, batches: list[int]) -> None:
+        async with running() as world:
+            opened = [await world.web_socket() for _ in range(sockets)]
+            still_open = []
+
+            def no_pause() -> float:
+                still_open.append(sum(socket.open for _, socket in opened))
+                return 0
+
+            closing = asyncio.ensure_future(world.sockets.close_all(within_s=within_s, jitter=no_pause))
+            for peer, _ in opened:
+                assert await peer.close_code() == 1012
+                peer.writer.close()
+            await closing
+            assert still_open == batches
+
+    run(scenario(7, 3_600, [5, 3, 1]))
+    run(scenario(7, 0.035, [3]))
+    run(scenario(7, 0, []))
+
+
+def test_clients_that_come_again_and_again_do_not_hold_up_the_end(run: Run) -> None:
+    async def scenario() -> None:
+        async with running(socket_bounds=SocketBounds(close_timeout_s=0.05)) as world:
+            peer, _ = await world.web_socket()
+            closing = asyncio.ensure_future(world.sockets.close_all())
+            while not closing.done():  # one is always there
+                assert await peer.close_code() == 1012
+                leaving, peer = peer, await world.peer()
+                peer.writer.write(HANDSHAKE)
+                await peer.reader.readuntil(b"\r\n\r\n")
+                leaving.writer.close()
+            peer.writer.close()
 
     run(scenario())
 

@@ -20,6 +20,13 @@ def upgraded(db: Database, monkeypatch: pytest.MonkeyPatch, *files: tuple[str, s
     return db.write_now(lambda tx: migrate.apply(tx, 1))
 
 
+def started(db: Database, monkeypatch: pytest.MonkeyPatch, version: str, *files: tuple[str, str]) -> list[str]:
+    """The same by a server of this version, beside others."""
+    monkeypatch.setattr(migrate, "__version__", version)
+    monkeypatch.setattr(migrate, "_files", lambda: list(files))
+    return db.write_now(lambda tx: migrate.apply(tx, 1, post=False))
+
+
 def schema(db: Database) -> list[str]:
     """Names of tables and of indexes that a file makes."""
 
@@ -46,7 +53,7 @@ def test_only_what_is_missing_is_applied(empty: Database, monkeypatch: pytest.Mo
     assert upgraded(empty, monkeypatch, FIRST) == ["0001_first.sql"]
     assert upgraded(empty, monkeypatch, FIRST, SECOND) == ["0002_second.sql"]
     assert upgraded(empty, monkeypatch, FIRST, SECOND) == []
-    assert schema(empty) == ["a", "a_by_x", "b", "migrations"]
+    assert schema(empty) == ["a", "a_by_x", "b", "migrations", "oldest_version"]
     assert empty.read_now(lambda tx: tx.scalar("SELECT x FROM b")) == "1;2"
 
 
@@ -81,7 +88,58 @@ def test_an_edited_migration_is_refused(empty: Database, monkeypatch: pytest.Mon
         upgraded(empty, monkeypatch, (FIRST[0], FIRST[1] + "-- edited"))
 
 
-def test_the_files_that_come_with_this_version_are_numbered_without_gaps() -> None:
-    names = [name for name, _ in migrate._files()]
+PRE = ("0002_pre_y.sql", "ALTER TABLE a ADD COLUMN y TEXT;\n")
+POST = ("0003_post_x.sql", "-- Nothing reads it any more.\n-- oldest: 0.10.0\n\nALTER TABLE a DROP COLUMN y;\n")
+LATER = ("0004_pre_z.sql", "ALTER TABLE a ADD COLUMN z TEXT;\n")
+OLD, NEW = (FIRST,), (FIRST, PRE, POST, LATER)
 
-    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
+
+def test_a_server_leaves_out_what_older_ones_could_not_live_with(
+    empty: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started(empty, monkeypatch, "0.9.0", *OLD)
+
+    assert started(empty, monkeypatch, "0.10.0", *NEW) == [PRE[0], LATER[0]]
+    assert started(empty, monkeypatch, "0.10.0", *NEW) == []
+    assert started(empty, monkeypatch, "0.9.0", *OLD) == []
+    assert upgraded(empty, monkeypatch, *NEW) == [POST[0]]
+
+    with pytest.raises(migrate.SchemaMismatch, match=r"needs Campana 0\.10\.0 or newer; this is 0\.9\.0"):
+        started(empty, monkeypatch, "0.9.0", *OLD)
+    assert started(empty, monkeypatch, "0.10.0", *NEW) == []
+    assert started(empty, monkeypatch, "0.11.0rc1", FIRST, PRE, LATER) == [], "without the file, but not older"
+
+
+def test_a_new_database_is_made_as_the_newest_wants_it(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert started(empty, monkeypatch, "0.10.0", *NEW) == [each[0] for each in NEW]
+
+    with pytest.raises(migrate.SchemaMismatch, match="needs"):
+        started(empty, monkeypatch, "0.9.9", *OLD)
+
+
+def test_what_a_version_cannot_do_without_has_to_be_there(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    started(empty, monkeypatch, "0.9.0", *OLD)
+    monkeypatch.setattr(migrate, "RELIES_ON", 3)
+
+    with pytest.raises(migrate.SchemaMismatch, match=r"0003_post_x\.sql .* outstanding.*`campana db upgrade --post`"):
+        started(empty, monkeypatch, "0.11.0", *NEW)
+
+    assert upgraded(empty, monkeypatch, *NEW) == [PRE[0], POST[0], LATER[0]]
+    assert started(empty, monkeypatch, "0.11.0", *NEW) == []
+
+
+def test_the_oldest_version_only_rises(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    less = ("0005_post_w.sql", "-- oldest: 0.2.0\nCREATE TABLE w (x TEXT);\n")
+    upgraded(empty, monkeypatch, *NEW, less)
+
+    assert empty.read_now(migrate.oldest) == "0.10.0"
+
+
+def test_the_files_that_come_with_this_version_are_numbered_and_say_when_they_may_be_applied() -> None:
+    files = migrate._files()
+
+    assert [int(name[:4]) for name, _ in files] == list(range(1, len(files) + 1))
+    for name, text in files[1:]:
+        said = migrate._OLDEST.search(text)
+        assert (name[5:9] == "pre_", name[5:10] == "post_") == (said is None, said is not None), name
+        assert said is None or not migrate.is_older(migrate.__version__, said[1]), name

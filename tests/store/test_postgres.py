@@ -221,6 +221,32 @@ def test_columns_that_a_newer_version_adds_do_no_harm(pg: PostgresDatabase, othe
         pg.write_now(lambda tx: app_instances.update(tx, "arn", name="name", metadata=None, at=NOW))
 
 
+def test_a_migration_that_waits_for_a_long_reader_does_not_hold_up_everybody_else(
+    pg: PostgresDatabase, other: PostgresDatabase, tmp_path: Path
+) -> None:
+    reading, done = threading.Event(), threading.Event()
+
+    def long(tx: Tx) -> None:
+        app_instances.find(tx, "arn")
+        reading.set()
+        assert done.wait(60)
+
+    with ThreadPoolExecutor(3) as threads:
+        reader = threads.submit(pg.read_now, long)
+        assert reading.wait(60)
+        migration = threads.submit(
+            other.write_now, lambda tx: tx.run("ALTER TABLE app_instances ADD COLUMN held_up TEXT")
+        )
+        while not stores.query(stores.url(tmp_path), "SELECT 1 FROM pg_locks WHERE NOT granted"):
+            pass
+        # Behind it in the queue for the table, and done before the reader is.
+        assert pg.read_now(lambda tx: app_instances.find(tx, "arn")) is None
+        assert not reader.done()
+        done.set()
+        reader.result()
+        migration.result()
+
+
 def test_of_nodes_that_start_together_one_migrates(tmp_path: Path) -> None:
     nodes = [stores.opened(tmp_path, connections_max=2) for _ in range(4)]
     with ThreadPoolExecutor(4) as threads:

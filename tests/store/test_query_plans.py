@@ -33,7 +33,11 @@ FUNCTIONS: dict[str, Callable[..., object]] = {
 }
 
 MAY_SCAN_OR_SORT = {
-    ("migrate.apply", "SCAN migrations"): "a row for each migration, read once at start",
+    ("migrate.state", "SCAN migrations"): "a row for each migration, read once at start",
+    ("migrate.apply", "SCAN migrations"): "the same",
+    ("migrate.oldest", "SCAN oldest_version"): "one row, or none",
+    ("migrate.state", "SCAN oldest_version"): "the same",
+    ("migrate.apply", "SCAN oldest_version"): "the same",
     ("deletions.some", "SCAN deletions USING INDEX deletions_by_age"): "in the order of the index, up to the limit",
     (
         "memberships.unread_first_of_user",

@@ -86,16 +86,24 @@ class Program:
         assert self._process.stdin is not None
         self._process.stdin.close()
 
-    def end(self, by: signal.Signals) -> int:
-        """Send a signal and wait for the end: the exit code, negative if it was the signal's. Again: no effect."""
-        if self._process.poll() is None:
-            self._process.send_signal(by)
+    def end(self, by: signal.Signals | None) -> int:
+        """Send a signal and wait for the end: the exit code, negative if it was the signal's. Again: no effect.
+
+        None: it has been sent.
+        """
+        if by is not None:
+            self.signal(by)
         code = self._process.wait(PATIENCE_S)
         self._reading.join(PATIENCE_S)
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
             pipe.close()
         return code
+
+    def signal(self, by: signal.Signals) -> None:
+        """Send a signal, if it still runs."""
+        if self._process.poll() is None:
+            self._process.send_signal(by)
 
     def errors(self) -> str:
         """The last lines of its log."""
@@ -149,9 +157,22 @@ class Server:
         assert self.url.startswith("http"), self.url
         self._port = self.url.rpartition(":")[2]
 
+    def becomes(self, program: Path) -> None:
+        """From its next start it is another version of the program, the one in this folder."""
+        self._environment = {**self._environment, "PYTHONPATH": str(program)}
+
     def stop(self) -> int:
         """Ask it to stop, as service managers do, and wait until it has: the exit code."""
         return self._end(signal.SIGTERM)
+
+    def leave(self, by: signal.Signals = signal.SIGTERM) -> None:
+        """Ask it to stop, and do not wait."""
+        assert self._program is not None
+        self._program.signal(by)
+
+    def ended(self) -> int:
+        """Wait until it has ended by itself: the exit code."""
+        return self._end(None)
 
     def kill(self) -> None:
         """End it without a chance to tidy up."""
@@ -197,7 +218,7 @@ class Server:
         file = self.data_dir / "tls" / "ca.pem"
         return str(file) if file.exists() else None
 
-    def _end(self, by: signal.Signals) -> int:
+    def _end(self, by: signal.Signals | None) -> int:
         assert self._program is not None
         return self._program.end(by)
 

@@ -70,8 +70,11 @@ def opened(args: argparse.Namespace) -> Iterator[Beside]:
     sealer = Sealer(secrets_key, stored_keys.PURPOSE, ids)
 
     def check(tx: Tx) -> None:
-        if migrate.apply(tx, now):  # undone by the error
-            raise SetupError(f"{place} was last used by an older version; start the server of this version first")
+        if migrate.state(tx).pre:
+            raise SetupError(
+                f"{place} was last used by an older version: start the server of this version first, or run"
+                " `campana db upgrade`"
+            )
         if not stored_keys.fit(tx, sealer):
             raise SetupError(
                 f"the access keys in {place} are sealed with another key; is {data_folder.SECRETS_KEY_VARIABLE} set as "

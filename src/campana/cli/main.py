@@ -22,6 +22,7 @@ COMMANDS = {
     "keys": "make, list and revoke access keys with policies of their own",
     "roles": "make, show and delete roles, for temporary credentials",
     "quotas": "show and set quotas and rates, also while a server is running",
+    "db": "check the database, and upgrade it to this version",
     "config": "show, check or explain the settings",
 }
 

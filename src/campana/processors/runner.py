@@ -7,7 +7,6 @@ server dies in between, the lease runs out and the invocation is made again, wit
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Concatenate, ParamSpec
 
 from campana import log, tracing
 from campana.clock import Clock, stopwatch
@@ -22,12 +21,10 @@ from campana.store import executions
 from campana.store.database import Database, Tx
 from campana.store.executions import Execution
 from campana.tracing import Kind, Tracing
-from campana.unit_of_work import UnitOfWork, Units
-
-P = ParamSpec("P")
+from campana.unit_of_work import Units
 
 DUE_AT_ONCE = 100
-POLL_S = 5.0  # in case a notice was lost, and for what other nodes left behind
+POLL_S = 5.0  # in case a notice was lost, and for what nodes left behind that died
 INVOCATIONS_AT_ONCE = 1_000
 
 
@@ -44,7 +41,9 @@ class Runner:
         tracing: Tracing,
         *,
         lease_ms: int,
+        handed_over: Callable[[], None],
     ) -> None:
+        """`handed_over` is called when there is something to do that this node leaves to others."""
         self._db = db
         self._units = units
         self._clock = clock
@@ -52,9 +51,11 @@ class Runner:
         self._metrics = metrics
         self._tracing = tracing
         self._lease_ms = lease_ms
+        self._handed_over = handed_over
         self._seen_at = 0
         self._running: dict[tuple[str, str, int], Invocation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._handing_over: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(INVOCATIONS_AT_ONCE)
         self._next_due: int | None = None
         self._sooner = asyncio.Event()
@@ -82,6 +83,10 @@ class Runner:
                         reason=notice.reason,
                     )
 
+    def look(self) -> None:
+        """Look now for what is due: another node has left something behind."""
+        self._sooner.set()
+
     def _ended(self, notice: Ended) -> None:
         self._metrics.execution_seconds.labels(notice.verdict).observe(notice.waited_ms / 1000)
         if not notice.trace:
@@ -102,7 +107,10 @@ class Runner:
             tasks.create_task(self._renew_leases())
 
     async def stop(self, grace_s: float) -> None:
-        """Start no more invocations and wait for those under way; what is left is handed over: it is due at once."""
+        """Start no more invocations and wait for those under way; what is left is handed over: it is due at once.
+
+        So is what calls that are still answered want invoked; `settled` waits until that is written down.
+        """
         self._stopping = True
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_s)
@@ -111,18 +119,27 @@ class Runner:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for invocation in left:
-            event = machine.InvocationAbandoned(invocation.callback_id, invocation.attempt)
-            with suppress(Conflict, ServiceUnavailable):  # then its lease runs out
-                await self._move(invocation.channel_arn, execution.report, invocation.execution_id, event)
+            await self._hand_over(invocation)
+
+    async def settled(self) -> None:
+        """After `stop`, when no call is answered any more: returns when everything is handed over."""
+        await asyncio.gather(*self._handing_over)
+
+    async def _hand_over(self, invocation: Invocation) -> None:
+        event = machine.InvocationAbandoned(invocation.callback_id, invocation.attempt)
+        with suppress(Conflict, ServiceUnavailable):  # then its lease runs out
+            await self._db.write(
+                self._units.run_on, invocation.channel_arn, execution.report, invocation.execution_id, event
+            )
+            self._handed_over()
 
     # Invocations
 
     def _start(self, invocation: Invocation) -> None:
-        if self._stopping:
-            return
-        task = asyncio.create_task(self._invoke(invocation))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        work, tasks = (self._hand_over, self._handing_over) if self._stopping else (self._invoke, self._tasks)
+        task = asyncio.create_task(work(invocation))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
     async def _invoke(self, invocation: Invocation) -> None:
         key = (invocation.execution_id, invocation.callback_id, invocation.attempt)
@@ -175,13 +192,16 @@ class Runner:
                 return
             case Stopped():
                 return
-        await self._move(invocation.channel_arn, execution.report, invocation.execution_id, event)
+        await self._db.write(
+            self._units.run_on, invocation.channel_arn, execution.report, invocation.execution_id, event
+        )
 
     async def _take_answer(self, invocation: Invocation, value: object) -> None:
         """An answer that is none, or that the rules refuse, is the function's failure."""
         try:
             fields, deny = answer.parse(value, invocation.message_id)
-            await self._move(
+            await self._db.write(
+                self._units.run_on,
                 invocation.channel_arn,
                 execution.answer,
                 invocation.execution_id,
@@ -194,13 +214,9 @@ class Runner:
                 raise
             self._show(invocation, f"its answer was refused: {error}", "")
             event = machine.FunctionFailed(invocation.callback_id, invocation.attempt)
-            await self._move(invocation.channel_arn, execution.report, invocation.execution_id, event)
-
-    async def _move(
-        self, channel_arn: str, work: Callable[Concatenate[UnitOfWork, P], object], *args: P.args, **kwargs: P.kwargs
-    ) -> None:
-        """In the channel's turn, as calls are: what waits for one channel leaves the connections to all others."""
-        await self._db.write_in_turn(channel_arn, self._units.run_on, channel_arn, work, *args, **kwargs)
+            await self._db.write(
+                self._units.run_on, invocation.channel_arn, execution.report, invocation.execution_id, event
+            )
 
     def _show(self, invocation: Invocation, reason: str, stack: str) -> None:
         log.error(
@@ -238,7 +254,7 @@ class Runner:
             if self._stopping:  # what it would begin another node, or the next start, has to begin again
                 break
             with suppress(Conflict):  # another node was first
-                await self._move(each.channel_arn, execution.wake, each.id)
+                await self._db.write(self._units.run_on, each.channel_arn, execution.wake, each.id)
         return len(due)
 
     async def _wait(self) -> None:
@@ -264,7 +280,9 @@ class Runner:
                     continue
                 event = machine.InvocationRunning(invocation.callback_id, invocation.attempt)
                 try:
-                    await self._move(invocation.channel_arn, execution.report, invocation.execution_id, event)
+                    await self._db.write(
+                        self._units.run_on, invocation.channel_arn, execution.report, invocation.execution_id, event
+                    )
                 except (Conflict, ServiceUnavailable):
                     continue
 

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from campana import __version__, log, operations
@@ -18,10 +19,11 @@ from campana.auth.web_identity import Provider
 from campana.clock import Clock, Ids, SystemClock
 from campana.delivery.hub import Hub
 from campana.delivery.journal_reader import JournalReader
-from campana.delivery.notifier import Notifier
+from campana.delivery.notifier import WORK, Notification, Notifier
 from campana.delivery.notifier.memory import MemoryNotifier
 from campana.delivery.prefetch import Prefetch
 from campana.delivery.session import SERVICE_RESTART, Sessions
+from campana.errors import ServiceUnavailable
 from campana.metrics import Metrics
 from campana.operations.channel_details import Sizes
 from campana.processors.runner import Runner
@@ -59,8 +61,13 @@ SWITCH_INTERVAL_S = 0.0005
 """The writer thread and the event loop share the interpreter: short turns keep the tail of single sends short."""
 
 
+VERSION_PAUSE_S = 5
+AT_ONCE_S = 1
+"""How long clients may take to hear of the end when somebody has asked for it a second time."""
+
+
 class Server:
-    """A whole server on one event loop. `start`, then `url` is where it listens; `stop` drains."""
+    """A whole server on one event loop. `start`, then `url` is where it listens; `drain` and `close`, or `stop`."""
 
     def __init__(self, settings: Settings, clock: Clock, ids: Ids, environment: Mapping[str, str]) -> None:
         """Opens the data; raises SetupError. The data folder must be held."""
@@ -230,8 +237,10 @@ class Server:
             self._metrics,
             self._tracing,
             lease_ms=self._settings.flows.lease_ms,
+            handed_over=lambda: self._notifier.notify({WORK: ()}),
         )
         self._db.listen(self._take)
+        self._notifier.subscribe(self._hear)
         self._workers = asyncio.create_task(self._work(self._runner))
         self._ready = True
 
@@ -244,6 +253,16 @@ class Server:
             if self._settings.metrics.enabled or self._metrics_http is not None:
                 tasks.create_task(self._backlog.run())
             tasks.create_task(self._sessions.watch(self._keys.lost))
+            tasks.create_task(self._watch_version())
+
+    async def _watch_version(self) -> None:
+        """Ends with an error, and the server with it, when the database is upgraded to what this version cannot use."""
+        while True:
+            await self._clock.sleep(VERSION_PAUSE_S)
+            with suppress(ServiceUnavailable):
+                least = await self._db.peek(migrate.oldest)
+                if least is not None and migrate.is_older(__version__, least):
+                    raise migrate.SchemaMismatch(f"The database now needs Campana {least}; this is {__version__}.")
 
     def _take(self, notices: Sequence[object]) -> None:
         """What committed transactions announced: entries to sessions first, then work to the runner."""
@@ -257,6 +276,11 @@ class Server:
             self._notifier.notify(entries)
         assert self._runner is not None
         self._runner.take(notices)
+
+    def _hear(self, notification: Notification) -> None:
+        """What nodes tell one another beside news of topics."""
+        if WORK in notification and self._runner is not None:
+            self._runner.look()
 
     def _function_environment(self) -> dict[str, str]:
         """What an unmodified handler needs in order to call back here."""
@@ -287,17 +311,47 @@ class Server:
         assert self._workers is not None
         await asyncio.shield(self._workers)
 
-    async def stop(self) -> None:
-        """Drain: no new connections, finish what is under way, close sessions with 1012, end the workers."""
+    async def drain(self) -> None:
+        """Be seen to leave; then send live sessions elsewhere, finish what is under way, and take no new connections.
+
+        May be cancelled: what is left is then up to `close`.
+        """
+        settings = self._settings.server
         self._ready = False
-        drain_s = self._settings.server.drain_s
-        # Functions call back over HTTP, so they end before HTTP does.
-        if self._runner is not None:
-            await self._runner.stop(drain_s)
+        self._http.leave()
+        await asyncio.sleep(settings.drain_notice_s)
+        async with asyncio.TaskGroup() as tasks:
+            if not self._db.exclusive:
+                tasks.create_task(
+                    self._sockets.close_all(
+                        SERVICE_RESTART, within_s=settings.drain_sessions_s, jitter=self._ids.jitter
+                    )
+                )
+            # Otherwise sessions have nowhere else to go. They give up 10 s after the first attempt that fails
+            # (spec/realtime.md §3), so they are closed last: this server is back by then.
+            if self._runner is not None:
+                # Functions call back over HTTP, so they end before HTTP does.
+                tasks.create_task(self._runner.stop(settings.drain_s))
         if self._targets is not None:
             await self._targets.stop()
-        await self._http.stop(drain_s)
-        await self._sockets.close_all(SERVICE_RESTART)
+        await self._http.stop(settings.drain_s)
+
+    async def close(self, patience_s: float | None = None) -> None:
+        """End what `drain` has left: cut requests off with 503, hand executions over, close sessions with 1012.
+
+        `patience_s`: how long to wait for clients to take note of it.
+        """
+        self._ready = False
+        if self._runner is not None:
+            await self._runner.stop(0)
+        if self._targets is not None:
+            await self._targets.stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                await self._http.stop(0)
+                await self._sockets.close_all(SERVICE_RESTART)
+        if self._runner is not None:
+            await self._runner.settled()
         if self._workers is not None:
             self._workers.cancel()
             await asyncio.gather(self._workers, return_exceptions=True)
@@ -305,6 +359,11 @@ class Server:
             await self._metrics_http.stop(0)
         await self._db.close()
         await asyncio.to_thread(self._tracing.close)
+
+    async def stop(self) -> None:
+        """Drain, then close."""
+        await self.drain()
+        await self.close()
 
     def introduction(self) -> str:
         """What the terminal shows once it listens."""
@@ -340,8 +399,9 @@ def _opened(settings: Settings, clock: Clock, ids: Ids, metrics: Metrics) -> Dat
         db = engines.opened(
             settings.database_url, connections_max=settings.database.connections_max, ids=ids, metrics=metrics
         )
-        applied = db.write_now(lambda tx: migrate.apply(tx, clock.now()))
-    except (CannotOpen, migrate.SchemaMismatch) as error:
+        # Where nobody else uses it, nobody has to live with what is taken away.
+        applied = db.write_now(lambda tx: migrate.apply(tx, clock.now(), post=db.exclusive))
+    except (CannotOpen, migrate.SchemaMismatch, ServiceUnavailable) as error:
         raise SetupError(str(error)) from error
     for name in applied:
         log.info("store.migrated", migration=name)
@@ -367,10 +427,14 @@ def run(settings: Settings) -> int:
 
 
 async def _serve(settings: Settings) -> int:
-    stopping = asyncio.Event()
+    stopping, at_once = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        (at_once if stopping.is_set() else stopping).set()
+
     for each in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(each, stopping.set)
+        loop.add_signal_handler(each, stop)
     server = await asyncio.to_thread(Server, settings, SystemClock(), Ids(), os.environ)
     await server.start()
     print(server.introduction(), flush=True)
@@ -382,7 +446,18 @@ async def _serve(settings: Settings) -> int:
         log.error("server.failed", error=repr(failed.exception()))
         code = 1
     failed.cancel()
-    log.info("server.stopping")
-    await server.stop()
     asked.cancel()
+    log.info("server.stopping", within_s=settings.server.stop_max_s)
+    draining = asyncio.create_task(server.drain())
+    asked_again = asyncio.create_task(at_once.wait())
+    await asyncio.wait((draining, asked_again), return_when=asyncio.FIRST_COMPLETED)
+    asked_again.cancel()
+    if draining.done():
+        await draining
+        await server.close()
+    else:
+        log.warning("server.stopping_at_once")
+        draining.cancel()
+        await asyncio.gather(draining, return_exceptions=True)
+        await server.close(AT_ONCE_S)
     return code

@@ -56,7 +56,10 @@ class Answering(NamedTuple):
 
 @dataclass(slots=True)
 class Shared:
-    """What the connections of one listener share; `none_left` is set while there is none."""
+    """What the connections of one listener share; `none_left` is set while there is none.
+
+    While `leaving`, each connection ends with its next answer; when `stopping`, idle ones end as well.
+    """
 
     front: Front
     sockets: Sockets | None
@@ -65,6 +68,7 @@ class Shared:
     over_tls: bool
     date: bytes = b""
     """The line of a head that says when it was sent."""
+    leaving: bool = False
     stopping: bool = False
     connections: "set[Connection]" = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -85,6 +89,7 @@ class Connection(asyncio.Protocol):
         "_deadline",
         "_discarded",
         "_end_timer",
+        "_ended",
         "_head_bytes",
         "_headers",
         "_in_head",
@@ -97,7 +102,6 @@ class Connection(asyncio.Protocol):
         "_queue",
         "_receiving",
         "_refusal",
-        "_refused",
         "_shared",
         "_target",
         "_timer",
@@ -133,7 +137,7 @@ class Connection(asyncio.Protocol):
         self._last = False  # no request may follow those that are here
         self._at_eof = False
         self._refusal: ApiError | None = None  # the last answer of this connection
-        self._refused = False  # it is written
+        self._ended = False  # the last answer is written, and what still comes is read and forgotten
         self._discarded = 0
         # One timer that runs on: whatever it waits for mostly comes in time, and only `_deadline` is moved.
         self._awaiting = False  # a request, or the rest of one
@@ -202,7 +206,7 @@ class Connection(asyncio.Protocol):
         self._blocked = False
         if self.transport.is_closing():
             return
-        if not self._refused:
+        if not self._ended:
             self._cancel_end_timer()
         if self._answering is None:
             self._go_on()
@@ -286,8 +290,10 @@ class Connection(asyncio.Protocol):
         self._answering = None
         if self.transport.is_closing():
             return
-        if not self._queue and self._refusal is None and (self._at_eof or self._shared.stopping):
-            keep_alive = False
+        wanted = keep_alive
+        if self._at_eof or self._shared.leaving:
+            # Not before what has begun to arrive: a request behind the last answer would get none.
+            keep_alive = keep_alive and (bool(self._queue) or self._receiving or self._refusal is not None)
         self._write(
             response,
             request_id,
@@ -297,12 +303,14 @@ class Connection(asyncio.Protocol):
         )
         if keep_alive:
             self._go_on()
+        elif wanted and not self._at_eof and not self._shared.stopping:
+            self._take_leave()
         else:
             self._close()
 
     def _go_on(self) -> None:
         """After an answer: the next request, the refusal, or patience."""
-        if self._blocked:
+        if self._blocked or self._ended:
             return
         if self._queue:
             self._begin(self._queue.popleft())
@@ -411,20 +419,32 @@ class Connection(asyncio.Protocol):
 
     def _answer_refusal(self) -> None:
         assert self._refusal is not None
-        if self._refused or self.transport.is_closing():
+        if self._ended or self.transport.is_closing():
             return
-        self._refused = True
         self._shared.front.metrics.calls.refused_early(self._refusal.status)
         more = (*_refusal_headers(self._refusal), *_CLOSE)
         self._write(codec.refuse(self._refusal), self._shared.front.ids.uuid(), self._origin, more=more)
         if self._at_eof:
+            self._ended = True
             self._close()
         else:
-            if self.transport.can_write_eof():
-                self.transport.write_eof()
-            self._end_after(self._shared.bounds.linger_s)
+            self._linger()
 
     # Ends.
+
+    def _take_leave(self) -> None:
+        """End a connection that its client would have kept, and may just now be using."""
+        self._last = True
+        self._resume_reading()
+        self._linger()
+
+    def _linger(self) -> None:
+        """End our half and read on for a moment: with something unread the connection would be reset, and with it the
+        last answer."""
+        self._ended = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._end_after(self._shared.bounds.linger_s)
 
     def shutdown(self) -> None:
         """End now, or with the answers that are under way."""

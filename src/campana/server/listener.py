@@ -32,7 +32,8 @@ def tls_context(cert: Path, key: Path) -> ssl.SSLContext:
 class HttpListener:
     """Serves `front`, and `sockets` at /connect, on every address that `host` stands for.
 
-    To stop: `await stop(grace_s)`, then `await sockets.close_all()`; the front's `ready` should say no before.
+    To stop: `leave()`, and some time for balancers to notice; then `await stop(grace_s)`, then
+    `await sockets.close_all()`; the front's `ready` should say no before.
     """
 
     def __init__(
@@ -133,12 +134,16 @@ class HttpListener:
                 ssl_shutdown_timeout=None if self._tls is None else TLS_SHUTDOWN_TIMEOUT_S,
             )
 
+    def leave(self) -> None:
+        """Go on as before, but end each connection with its next answer: its client opens another one elsewhere."""
+        self._shared.leaving = True
+
     async def stop(self, grace_s: float) -> None:
         """Stop listening, let requests in progress finish within `grace_s`, then answer the rest with 503.
 
         WebSockets stay open: they are closed by `Sockets.close_all`.
         """
-        self._shared.stopping = True
+        self._shared.leaving = self._shared.stopping = True
         loop = asyncio.get_running_loop()
         while self._listening:
             listening = self._listening.pop()

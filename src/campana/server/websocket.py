@@ -9,6 +9,7 @@ import asyncio
 import logging
 import struct
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from websockets.datastructures import Headers
@@ -35,6 +36,11 @@ TRY_AGAIN_LATER = 1013
 REASON_BYTES_MAX = 123  # RFC 6455 §5.5: a control frame holds 125, two of which are the code
 PING_FRAME = b"\x89\x00"
 WHEEL_SLOTS = 32
+ABORTED_S = 0.5
+CLOSED_PER_S = 250
+"""A session costs the server it comes back to some milliseconds, and its calls are to be answered meanwhile."""
+CLOSED_PER_S_MAX = 5_000
+BATCH_S = 0.02
 HANDSHAKE_HEADERS = ("connection", "upgrade", "sec-websocket-key", "sec-websocket-version", "origin")
 
 # A level of its own: at DEBUG the core would write URLs and contents.
@@ -302,18 +308,27 @@ class Sockets:
             task.add_done_callback(self._connecting.discard)
         return socket
 
-    async def close_all(self, code: int = SERVICE_RESTART, *, batch: int = 100, pause_s: float = 0.02) -> None:
+    async def close_all(
+        self, code: int = SERVICE_RESTART, *, within_s: float = 0, jitter: Callable[[], float] = lambda: 0.5
+    ) -> None:
         """Close every socket, and those still to come, a batch at a time: clients come back in a trickle.
 
+        A few hundred a second, or as many more as it takes to be through `within_s`; without it as fast as this server
+        itself can bear. `jitter`: numbers in [0, 1), by which batches come apart from those of other servers.
         Returns when all are gone, at the latest the close timeout after the last batch.
         """
         self._leaving = code
         sockets = [socket for slot in self._wheel for socket in slot]
+        per_s = max(CLOSED_PER_S, len(sockets) / within_s) if within_s else CLOSED_PER_S_MAX
+        batch = max(1, round(per_s * BATCH_S))
         for start in range(0, len(sockets), batch):
+            if start:
+                await asyncio.sleep(2 * jitter() * batch / per_s)
             for socket in sockets[start : start + batch]:
                 socket.close(code, "Service restart")
-            await asyncio.sleep(pause_s)
-        await self._none_left.wait()
+        with suppress(TimeoutError):  # there are some that came since, and others may follow
+            async with asyncio.timeout(self.bounds.close_timeout_s + ABORTED_S):
+                await self._none_left.wait()
         for task in list(self._connecting):
             task.cancel()
         if self._connecting:

@@ -64,12 +64,13 @@ STATEMENT_TIMEOUT_MS: Final = 15_000
 IDLE_IN_TRANSACTION_MS: Final = 5_000
 """A node that is paused in a transaction must not keep its locks from the others: what it then does fails, and runs
 again. Well below STATEMENT_TIMEOUT_MS, so that those who wait get their turn."""
+DEFINITION_WAIT_MS: Final = 1_000
 ATTEMPTS_MAX: Final = 8
 PAUSE_S: Final = 0.01
 
 _Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
-_AGAIN: Final = (errors.DeadlockDetected, errors.SerializationFailure)
+_AGAIN: Final = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
 _OURS: Final = (psycopg.IntegrityError, psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError)
 """Errors that say the statement is wrong. All others say that the database is not able to."""
 
@@ -169,7 +170,7 @@ def _parameter(value: Value | Sequence[str]) -> Any:
 
 _NAME: Final = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
 _IN_LIST: Final = re.compile(r"\bIN \((:[a-z_][a-z0-9_]*)\)")
-_DEFINITION: Final = re.compile(r"\s*(?:CREATE TABLE|ALTER TABLE)\b")
+_DEFINITION: Final = re.compile(r"\s*(?:CREATE|ALTER|DROP) TABLE\b")
 
 
 @lru_cache(2_000)
@@ -177,10 +178,12 @@ def _translated(sql: str) -> tuple[str, tuple[str, ...]]:
     """The statement with `$1` … for `:name`, and the names in the order of their numbers.
 
     Tables are made with texts that compare by their bytes, as SQLite's do: pages and Python's sorting rely on it,
-    whatever the collation of the database is.
+    whatever the collation of the database is. Whoever comes after a definition that waits for a table waits as well,
+    so it gives up soon, and its call runs again.
     """
     if _DEFINITION.match(sql):
-        return re.sub(r"\bTEXT\b", 'TEXT COLLATE "C"', sql), ()
+        text = re.sub(r"\bTEXT\b", 'TEXT COLLATE "C"', sql)
+        return f"SET LOCAL lock_timeout = {DEFINITION_WAIT_MS}; {text}", ()
     names: dict[str, int] = {}
 
     def numbered(found: re.Match[str]) -> str:

@@ -5,7 +5,7 @@ are a hint. The journal reader takes an entry only when it is the next one, and 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from campana.store.topics import Entry
 
@@ -15,6 +15,8 @@ Notification = Mapping[str, Sequence[Entry]]
 One without topics says that notifications may have been lost: look after everything.
 """
 EVERYTHING: Notification = {}
+WORK: Final = "work"
+"""Stands where topics do and is none, so it concerns no session: somebody must look for executions that are due."""
 
 
 class Notifier(Protocol):
