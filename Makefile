@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 export CONFORMANCE_REPORT ?= docs/reference/conformance.json
 
-.PHONY: check test test-postgres test-deploy chaos conformance fast lint types imports docs api golden serve bench bench-scale bench-compare bench-capacity js node-ric clean
+.PHONY: check test test-postgres test-deploy chaos conformance fast lint types imports docs api golden serve bench bench-scale bench-peers bench-compare bench-capacity js node-ric clean
 
 check: lint types imports fast  ## what to run before a commit
 
@@ -59,6 +59,10 @@ bench: $(BIN)/ruff
 
 bench-scale: $(BIN)/ruff  ## the same calls among few rows and many
 	$(BIN)/python -m bench scale
+
+bench-peers: $(BIN)/ruff  ## side by side with ejabberd, Prosody and Synapse, which it installs if it may
+	$(BIN)/python -m bench.peers.install
+	$(BIN)/python -m bench peers
 
 bench-compare: $(BIN)/ruff  ## is a hot path slower than in BASE=main? HEAD= the files as they are, or a commit
 	$(BIN)/python -m bench compare $(or $(BASE),$(if $(HEAD),$(HEAD)~1)) $(HEAD)

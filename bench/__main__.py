@@ -16,12 +16,16 @@ from rich.console import Console
 from bench import fan_out, flow, machine, noise, report, results, scale, scale_report, sends, servers, start_up
 from bench.client import Failed
 from bench.comparison import command as comparison
+from bench.peers import report as peers_report
+from bench.peers import run as peers_run
+from bench.peers.programs import Missing
 from bench.plan import FULL, QUICK, SMOKE, Plan
 from bench.results import Results
 from bench.signing import Key
 
 HERE = Path(__file__).parent
 SCALE_PLANS = {FULL: scale.FULL, QUICK: scale.QUICK, SMOKE: scale.SMOKE}
+PEER_PLANS = {FULL: peers_run.FULL, QUICK: peers_run.QUICK, SMOKE: peers_run.SMOKE}
 
 
 def main() -> int:
@@ -44,6 +48,8 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="campana-bench-", dir=args.dir))
     if args.what == "scale":
         return _scale(args, folder, console)
+    if args.what == "peers":
+        return _peers(args, folder, console)
     try:
         with console.status("…") as status, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             measured = runner.run(_measure(plan, folder, status.update))
@@ -81,6 +87,25 @@ def _scale(args: argparse.Namespace, folder: Path, console: Console) -> int:
     return 0
 
 
+def _peers(args: argparse.Namespace, folder: Path, console: Console) -> int:
+    try:
+        with console.status("…") as status, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            measured = runner.run(peers_run.measure(PEER_PLANS[args.plan], folder, Key.made(), status.update))
+    except Missing as missing:
+        console.print(f"bench: nothing to measure without {missing}", markup=False)
+        return 1
+    except Failed as failure:
+        console.print(f"bench: {failure}", markup=False)
+        return 1
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    peers_report.show(measured, Console())
+    results.write(measured, args.json or HERE / ("peers.json" if args.write else "last.json"))
+    if args.write:
+        peers_report.write_readme(measured)
+    return 0
+
+
 async def _measure(plan: Plan, folder: Path, tell: Callable[[str], None]) -> Results:
     facts = machine.facts(folder)
     servers.pin(1)
@@ -112,9 +137,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("floors", "scale"),
+        choices=("floors", "scale", "peers"),
         default="floors",
-        help="side by side with floors, or the same calls among few rows and many (default: floors)",
+        help="side by side with floors, the same calls among few rows and many, or side by side with ejabberd, Prosody"
+        " and Synapse (default: floors)",
     )
     plans = parser.add_mutually_exclusive_group()
     plans.add_argument(

@@ -63,13 +63,13 @@ async def call_back(processor: Process, server: Process) -> None:
     api.close()
 
 
-async def associate(api: Api, *channels: Channel) -> None:
+async def associate(api: Api, *channels: Channel, function_arn: str = FUNCTION_ARN) -> None:
     """A flow of one processor for these channels of one app instance."""
     processor = {
         "Name": "bench",
         "ExecutionOrder": 1,
         "FallbackAction": "ABORT",
-        "Configuration": {"Lambda": {"ResourceArn": FUNCTION_ARN, "InvocationType": "ASYNC"}},
+        "Configuration": {"Lambda": {"ResourceArn": function_arn, "InvocationType": "ASYNC"}},
     }
     fields = {"AppInstanceArn": channels[0].arn.partition("/channel/")[0], "Name": "bench", "Processors": [processor]}
     flow = await api.call("POST", "/channel-flows", {**fields, "ClientRequestToken": world.token()})

@@ -145,7 +145,57 @@ class ScaleResults(msgspec.Struct, frozen=True):
     cases: list[CaseAtScale]
 
 
-def write(results: Results | ScaleResults, file: Path) -> None:
+class PeerFigures(msgspec.Struct, frozen=True):
+    """A server in one case: the medians of its rounds."""
+
+    who: str
+    per_second: Spread
+    """Messages that all live sessions have got."""
+    p50: Spread
+    """From the send to the last live session."""
+    p99: Spread
+    accepted_p50: Spread
+    """From the send to the acceptance."""
+    cpu_us: Spread
+    """CPU time of the server and the database for each message."""
+
+
+class PeerRatio(msgspec.Struct, frozen=True):
+    """Campana's figures by a peer's, of paired rounds: a higher rate is better, a lower time."""
+
+    ours: str
+    theirs: str
+    rate: Spread
+    p50: Spread
+    p99: Spread
+    cpu: Spread
+
+
+class PeerCase(msgspec.Struct, frozen=True):
+    """What a message goes through, and how many senders there are."""
+
+    kind: str
+    senders: int
+    figures: list[PeerFigures]
+    ratios: list[PeerRatio]
+
+
+class PeerResults(msgspec.Struct, frozen=True):
+    """A run of `bench peers`."""
+
+    taken_on: str
+    commit: str
+    plan: str
+    machine: Machine
+    postgres: str
+    skipped: list[str]
+    """Which peers are not in it, and why."""
+    generator_per_second: dict[int, int]
+    """By the number of senders: what the load generator reaches against a server that does nothing."""
+    cases: list[PeerCase]
+
+
+def write(results: Results | ScaleResults | PeerResults, file: Path) -> None:
     """As indented JSON."""
     file.write_bytes(msgspec.json.format(msgspec.json.encode(results)) + b"\n")
 

@@ -53,13 +53,18 @@ class Process:
 
 @contextmanager
 def campana(
-    folder: Path, key: Key, *, processor: Process | None = None, program: Program = THIS_TREE
+    folder: Path,
+    key: Key,
+    *,
+    processor: Process | None = None,
+    options: Sequence[str] = (),
+    program: Program = THIS_TREE,
 ) -> Iterator[Process]:
-    """`campana serve` with its data in `folder`; `processor` gets the events of all functions."""
+    """`campana serve` with its data in `folder`, and more `options`; `processor` gets the events of FUNCTION_ARN."""
     words = ["-m", "campana", "serve", "--port", "0", "--data-dir", str(folder)]
     if processor is not None:
         words += ["--processor", f"{FUNCTION_ARN}=http://127.0.0.1:{processor.port}/flow"]
-    with started("campana", words, key, folder, core=0, program=program) as process:
+    with started("campana", [*words, *options], key, folder, core=0, program=program) as process:
         yield process
 
 

@@ -1,0 +1,1 @@
+"""Campana next to ejabberd, Prosody and Synapse: `python -m bench peers`."""
