@@ -237,6 +237,24 @@ def is_ready(node: Server) -> bool:
         return False
 
 
+def test_a_node_whose_database_is_silent_is_not_ready_until_it_speaks_again(tmp_path: Path) -> None:
+    with nodes(tmp_path, 1) as (one,):
+        ann = App(one).user("ann")  # type: ignore[arg-type]
+        channel = ann.makes_channel()
+        heard = connects(one, ann)
+
+        with stores.closed(tmp_path):
+            while is_ready(one):
+                pass
+            with urlopen(f"{one.url}/healthz"):
+                pass
+        while not is_ready(one):
+            pass
+
+        ann.sends(channel, "in the same session")
+        heard.until("CREATE_CHANNEL_MESSAGE", Content="in the same session")
+
+
 def test_nothing_is_missed_while_nats_is_away(tmp_path: Path) -> None:
     with nats() as broker, nodes(tmp_path, 2, CAMPANA_NOTIFIER__URL=broker.url) as (one, other):
         pair = Pair(one, other)

@@ -57,7 +57,10 @@ T = TypeVar("T")
 assert operations  # importing them fills the registry
 
 
-VERSION_PAUSE_S = 5
+DATABASE_ASKED_EVERY_S = 1
+SILENT_MAX_S = 3
+"""A node whose database has been silent for longer is not ready: each of its calls would wait for seconds and be
+refused, while others may be better off. What takes less (a restart, a quick fail-over) is waited for."""
 AT_ONCE_S = 1
 """How long clients may take to hear of the end when somebody has asked for it a second time."""
 
@@ -143,12 +146,12 @@ class Server:
         )
         self._ready = False
         self._watch = Watch(self._metrics, self._tracing, audits=settings.log.calls)
-        self._metrics.ready.reads(lambda: self._ready)
+        self._metrics.ready.reads(self._is_ready)
         front = Front(
             self._handle,
             ids=ids,
             cors=Cors(settings.server.cors_origins),
-            ready=lambda: self._ready,
+            ready=self._is_ready,
             metrics=self._metrics,
             shows_metrics=settings.metrics.enabled,
         )
@@ -192,8 +195,9 @@ class Server:
         if settings.metrics.listen is None:
             return None
         host, _, port = settings.metrics.listen.rpartition(":")
-        ready = lambda: self._ready  # noqa: E731
-        front = Front(nothing_else, ids=ids, cors=Cors(()), ready=ready, metrics=self._metrics, shows_metrics=True)
+        front = Front(
+            nothing_else, ids=ids, cors=Cors(()), ready=self._is_ready, metrics=self._metrics, shows_metrics=True
+        )
         return HttpListener(front, None, clock=clock, host=host.strip("[]"), port=int(port))
 
     def _notifier_for(self, settings: Settings, clock: Clock, ids: Ids) -> Notifier:
@@ -249,12 +253,18 @@ class Server:
             if self._settings.metrics.enabled or self._metrics_http is not None:
                 tasks.create_task(self._backlog.run())
             tasks.create_task(self._sessions.watch(self._keys.lost))
-            tasks.create_task(self._watch_version())
+            tasks.create_task(self._watch_database())
 
-    async def _watch_version(self) -> None:
-        """Ends with an error, and the server with it, when the database is upgraded to what this version cannot use."""
+    def _is_ready(self) -> bool:
+        return self._ready and self._db.silent_s < SILENT_MAX_S
+
+    async def _watch_database(self) -> None:
+        """Ask it so often that its silence means something, also while nobody calls.
+
+        Ends with an error, and the server with it, when it is upgraded to what this version cannot use.
+        """
         while True:
-            await self._clock.sleep(VERSION_PAUSE_S)
+            await self._clock.sleep(DATABASE_ASKED_EVERY_S)
             with suppress(ServiceUnavailable):
                 least = await self._db.peek(migrate.oldest)
                 if least is not None and migrate.is_older(__version__, least):

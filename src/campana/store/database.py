@@ -100,6 +100,10 @@ class Database(Protocol):
     exclusive: bool
     """Whether this process alone uses the database: then nobody else holds leases at start."""
 
+    @property
+    def silent_s(self) -> float:
+        """For how many seconds no server has answered, whether it was asked or not; 0 where there is no server."""
+
     def read_now(self, work: Callable[[Tx], T]) -> T:
         """`read` for callers without an event loop, on the calling thread."""
 

@@ -295,6 +295,7 @@ class PostgresDatabase:
         self._working: set[asyncio.Task[None]] = set()
         self._waiting = 0
         self._closed = False
+        self._answered_at = stopwatch()
         self._salt = self._looked_at(url)
         self._pool: ConnectionPool[_Connection] = ConnectionPool(
             url,
@@ -314,6 +315,10 @@ class PostgresDatabase:
         writers = max(1, connections_max // 2)
         self._writers = ThreadPoolExecutor(writers, thread_name_prefix="campana-write")
         self._readers = ThreadPoolExecutor(max(1, connections_max - writers), thread_name_prefix="campana-read")
+
+    @property
+    def silent_s(self) -> float:
+        return stopwatch() - self._answered_at
 
     def _show(self, metrics: Metrics) -> None:
         """What metrics look up of the pool; psycopg_pool leaves out what is 0."""
@@ -586,6 +591,7 @@ class PostgresDatabase:
             seconds = stopwatch() - committing
             with self._counting:
                 self._metrics.store_commit.observe(seconds)
+        self._answered_at = stopwatch()
         return _Done(result, tx.notices)
 
 

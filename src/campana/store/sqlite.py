@@ -146,6 +146,7 @@ class SqliteDatabase:
     """The database in one file. Construct it, then use it from one event loop."""
 
     exclusive = True
+    silent_s = 0.0
 
     def __init__(self, path: Path, metrics: Metrics | None = None) -> None:
         """Opens (or makes) the file; raises `CannotOpen`."""
