@@ -48,7 +48,7 @@ class Plan:
     idle_s: float
 
 
-FULL = Plan(7, paths.FULL, 2_000, 300, 10, 1_000, 40, 200, 40_000, 5_000, 3.0)
+FULL = Plan(7, paths.FULL, 2_000, 300, 10, 1_000, 40, 200, 400_000, 5_000, 3.0)
 SMOKE = Plan(1, paths.SMOKE, 60, 10, 5, 20, 3, 5, 1_000, 100, 0.2)
 
 CHANNELS = 32

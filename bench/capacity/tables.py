@@ -73,16 +73,16 @@ def limits(costs: Costs, _: Sequence[Check]) -> str:
         ("one node with PostgreSQL", f"{1e6 / big.send_node_us:,.0f} sends/s", "its core: Python, one at a time"),
         ("one core of PostgreSQL", f"{1e6 / big.send_db_us:,.0f} sends/s", "its statements"),
         (
-            "one channel, on all nodes together",
+            "one channel, all its senders at one node",
             f"{big.sends_per_second_hot:,} sends/s",
-            "its writers hold one lock, one after the other, from the first statement to the commit",
+            "one transaction at a time, with up to 32 sends that waited at the node; at several nodes fewer share one",
         ),
         ("one node's core", f"{1e6 / big.socket_us:,.0f} frames/s", "a system call for each socket"),
         ("one node's core", f"hears of {1e6 / big.heard_us:,.0f} messages/s", "and does nothing else"),
         (
             "removal of what is old (a day's answers, ten minutes' journal)",
             f"{big.swept_per_second:,} rows/s of each",
-            "200 rows at a time, one node at a time",
+            "4,000 rows at a time, one node at a time",
         ),
         ("a GiB of a node's memory", f"{2**20 / big.session_kib:,.0f} idle sessions", f"{big.session_kib} KiB each"),
         (
