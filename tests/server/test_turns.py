@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from campana.server.turns import Turns
+from campana.server.turns import OTHERS_S, Turns
 
 
 def played(play: Callable[[Turns], Awaitable[None]]) -> None:
     """With two turns for each."""
-    asyncio.run(play(Turns(2)))  # type: ignore[arg-type]
+    asyncio.run(play(Turns(2, 2)))  # type: ignore[arg-type]
 
 
 async def waiting(turns: Turns, who: str) -> asyncio.Task[None]:
@@ -74,3 +74,29 @@ def test_nothing_is_kept_of_those_who_are_gone() -> None:
         assert not turns._waiting
 
     played(play)
+
+
+def test_one_alone_has_more_turns_than_one_beside_others() -> None:
+    async def play() -> None:
+        now = [0.0]
+        turns = Turns(4, 2, lambda: now[0])
+        for _ in range(4):
+            await turns.take("ann")
+        fifth = await waiting(turns, "ann")
+
+        await turns.take("bob")
+        turns.give_back("bob")
+        turns.give_back("ann")
+        turns.give_back("ann")
+        await asyncio.sleep(0)
+        assert not fifth.done()  # two are under way, as many as may be
+        turns.give_back("ann")
+        await fifth
+
+        sixth, seventh = await waiting(turns, "ann"), await waiting(turns, "ann")
+        assert not sixth.done()
+        now[0] += OTHERS_S  # nobody else has called since
+        turns.give_back("ann")
+        await asyncio.gather(sixth, seventh)
+
+    asyncio.run(play())
