@@ -14,7 +14,7 @@ from campana.clock import stopwatch
 ALONE: Final = 32
 """Enough for a batch of the store: one bearer alone is hardly slower than with more."""
 BESIDE_OTHERS: Final = 8
-"""A quarter less throughput for the one, half of the time for the others."""
+"""A quarter less throughput for the one, a third of the time for the others."""
 OTHERS_S: Final = 1.0
 """How long somebody's call is remembered: others call seldom, and are to find room when they do."""
 
