@@ -24,6 +24,9 @@ COLUMNS = (
     "sessions lost, back within",
     "failures after its end",
 )
+WIDE = 160
+"""Characters that the whole table takes; on narrower terminals there is less of it."""
+NARROW = (0, 2, 3, 4, 7)
 
 
 class Results(msgspec.Struct, frozen=True):
@@ -75,12 +78,14 @@ def summary(results: Results) -> str:
 
 
 def show(results: Results, console: Console) -> None:
-    """The table, and the complaints."""
+    """The table, or the most important of its columns, and the complaints."""
     table = Table(title="Campana under faults", title_justify="left")
-    for column in COLUMNS:
-        table.add_column(column, overflow="fold")
+    shown = range(len(COLUMNS)) if console.width >= WIDE else NARROW
+    for index in shown:
+        table.add_column(COLUMNS[index], justify="right" if index else "left")
     for each in results.faults:
-        table.add_row(*row(each))
+        cells = row(each)
+        table.add_row(*(cells[index] for index in shown))
     console.print(table)
     console.print(summary(results), highlight=False)
     for complaint in results.complaints[:30]:
