@@ -58,22 +58,27 @@ class Sweeper:
         self._units = units
         self._clock = clock
         self._batch = BATCH if db.exclusive else SHARED_BATCH
+        self._batches: dict[Step, int] = {}  # of those that failed: less, until it works
         self._seen_at = 0
         self._hold_until = 0
 
     async def run(self) -> None:
-        """Until cancelled. A step that fails is logged and tried again later."""
+        """Until cancelled. A step that fails is logged, and tried again later with fewer rows."""
         self._seen_at = self._clock.now()
         while True:
             worked = 0
             for step in STEPS:
                 if step in FOR_GOOD and self._clock_is_doubtful():
                     continue
+                batch = self._batches.get(step, self._batch)
                 try:
-                    if rows := await self._db.write(_alone, self._units, step, self._batch):
+                    if rows := await self._db.write(_alone, self._units, step, batch):
                         worked += rows
                         self._metrics.sweeper_rows.labels(step.__name__).inc(rows)
+                    self._batches[step] = min(2 * batch, self._batch)
                 except Exception:  # a full disk passes; without this loop nothing would ever be cleaned up
+                    # On a slow disk so many rows may take longer than a statement is given.
+                    self._batches[step] = max(batch // 2, BATCH)
                     self._metrics.sweeper_failures.labels(step.__name__).inc()
                     log.exception("sweeper.failed", step=step.__name__)
             await self._clock.sleep(PAUSE_IN_WORK_S if worked else PAUSE_S)
