@@ -80,9 +80,9 @@ class MovableClock:
 class RunningServer:
     """A `Server` on a thread and loop of its own. Stopped and started again, it has the same data and port."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: MovableClock | None = None) -> None:
         self.settings = settings
-        self.clock = MovableClock()
+        self.clock = clock or MovableClock()
         self._clients: dict[str, Any] = {}
         self._port = 0
 
@@ -148,9 +148,9 @@ def client(
 
 
 @contextmanager
-def running(folder: Path, **settings: Any) -> Iterator[RunningServer]:
+def running(folder: Path, clock: MovableClock | None = None, **settings: Any) -> Iterator[RunningServer]:
     """A server with its data in `folder`; settings by path, as in `{"flows.lease_ms": 1000}`, and from a campana.toml
-    in the folder."""
+    in the folder; with a clock of its own unless one is given."""
     given = {
         "server.port": 0,
         "server.data_dir": folder / "data",
@@ -160,7 +160,7 @@ def running(folder: Path, **settings: Any) -> Iterator[RunningServer]:
         **settings,
     }
     file = folder / "campana.toml"
-    server = RunningServer(load(file if file.exists() else None, {}, given))
+    server = RunningServer(load(file if file.exists() else None, {}, given), clock)
     server.start()
     try:
         yield server

@@ -76,13 +76,14 @@ class Ids:
         digits = f"{self._random.getrandbits(128) & _RANDOM_OF_UUID | _VERSION_4:032x}"
         return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
-    def message(self, now: int) -> str:
-        """A message id: 64 hexadecimal characters that rise in the order they are given out.
+    def message(self, now: int, after: str = "") -> str:
+        """A message id: 64 hexadecimal characters that rise in the order they are given out, and above `after`, an id
+        that another process may have given out.
 
         48 bits of milliseconds and 16 of counter come first, so that messages of one millisecond keep
         their order and a database appends to its index instead of writing all over it.
         """
-        self._last_message = max(now << 16, self._last_message + 1)
+        self._last_message = max(now << 16, self._last_message + 1, int(after[:16] or "0", 16) + 1)
         return f"{self._last_message:016x}{self._random.getrandbits(192):048x}"
 
     def token(self, characters: int = 64) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests import stores
-from tests.harness import App, Session, User
+from tests.harness import App, RunningServer, Session, User
 from tests.stories.serving import Server, serving
 
 SETTINGS = {
@@ -30,7 +30,7 @@ def nodes(folder: Path, number: int, *flags: str, **environment: str) -> Iterato
         yield started
 
 
-def through(node: Server, app: App) -> App:
+def through(node: Server | RunningServer, app: App) -> App:
     """The same app instance, called through this node."""
     seen = copy.copy(app)
     seen.server = node  # type: ignore[assignment]
@@ -38,7 +38,7 @@ def through(node: Server, app: App) -> App:
     return seen
 
 
-def user(node: Server, one: User) -> User:
+def user(node: Server | RunningServer, one: User) -> User:
     """The same user, calling through this node."""
     return User(through(node, one.app), one.arn)
 

@@ -299,7 +299,8 @@ class Scene:
                 assert len({*heard}) == len(heard)
                 if channel == self.plain and heard:  # without a gap, whatever was heard
                     first = read.index(heard[0])
-                    assert heard == read[first : first + len(heard)]
+                    listed = read[first : first + len(heard)]
+                    assert heard == listed, [both for both in zip(heard, listed, strict=True) if both[0] != both[1]]
 
     def closes(self) -> None:
         self.load.ends()

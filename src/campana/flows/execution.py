@@ -329,6 +329,8 @@ def release_new(unit: UnitOfWork, message: Message, *, stored: bool) -> None:
             messages.insert(unit.tx, message)
         if message.type == "STANDARD":
             _note_new(unit, message)
+        else:
+            channels.has_new_control_message(unit.tx, message.channel_arn, message.id)
     events.publish_message(unit, events.CREATE_CHANNEL_MESSAGE, message)
 
 
@@ -337,10 +339,10 @@ def _note_new(unit: UnitOfWork, message: Message) -> None:
     channel_arn, sub_channel_id = message.channel_arn, message.sub_channel_id
     at, not_behind = max(unit.now, message.created_at), unit.now + CLOCK_PUT_BACK_MS
     if message.involved is not None:
-        channels.has_new_targeted_message(unit.tx, channel_arn, at, not_behind=not_behind)
+        channels.has_new_targeted_message(unit.tx, channel_arn, message.id, at, not_behind=not_behind)
         memberships.have_new_targeted_message(unit.tx, channel_arn, sub_channel_id, message.involved, unit.now)
         return
-    channels.has_new_message(unit.tx, channel_arn, at, not_behind=not_behind)
+    channels.has_new_message(unit.tx, channel_arn, message.id, at, not_behind=not_behind)
     if sub_channel_id:
         sub_channels.has_new_message(unit.tx, channel_arn, sub_channel_id, unit.now)
 

@@ -67,7 +67,7 @@ def send_channel_message(call: Call, request: SendChannelMessageRequest) -> Send
     flow = _flow_for(call, request.type)
     at = _next_time(call)
     message = Message(
-        id=call.ids.message(at),
+        id=call.ids.message(at, call.channel.last_message_id),
         channel_arn=call.channel.arn,
         sub_channel_id=call.sub_channel_id,
         sender_arn=call.bearer.arn,

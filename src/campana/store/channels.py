@@ -23,6 +23,8 @@ class Channel(Row, frozen=True):
     """When to look whether it has expired; for one that expires by its last message a lower bound."""
     last_untargeted_at: int | None = None
     """When the newest persistent message came that everybody in the channel may see."""
+    last_message_id: str = ""
+    """The highest id of a persistent message, of any type; '': there was none."""
 
     @property
     def channel_arn(self) -> str:
@@ -88,36 +90,36 @@ def update(tx: Tx, channel: Channel) -> None:
     )
 
 
-def has_new_message(tx: Tx, arn: str, at: int, *, not_behind: int) -> None:
+def _later(column: str) -> str:
+    """The later of what stands there and `:at`; what lies after `:not_behind` was a mistake."""
+    return f"{column} = CASE WHEN {column} > :at AND {column} <= :not_behind THEN {column} ELSE :at END"
+
+
+_ID = "last_message_id = CASE WHEN last_message_id > :id THEN last_message_id ELSE :id END"
+_AT = _later("last_message_at")
+_UNTARGETED_AT = _later("last_untargeted_at")
+
+
+def has_new_message(tx: Tx, arn: str, id: str, at: int, *, not_behind: int) -> None:
     """One that everybody in the channel may see. The times of the last message do not go back, but for what lies after
-    `not_behind`: that was a mistake."""
+    `not_behind`."""
     tx.put(
-        """
-        UPDATE channels SET last_message_at =
-            CASE WHEN last_message_at > :at AND last_message_at <= :not_behind THEN last_message_at ELSE :at END,
-        last_untargeted_at =
-            CASE WHEN last_untargeted_at > :at AND last_untargeted_at <= :not_behind THEN last_untargeted_at
-                ELSE :at END
-        WHERE arn = :arn
-        """,
+        f"UPDATE channels SET {_ID}, {_AT}, {_UNTARGETED_AT} WHERE arn = :arn",
         arn=arn,
+        id=id,
         at=at,
         not_behind=not_behind,
     )
 
 
-def has_new_targeted_message(tx: Tx, arn: str, at: int, *, not_behind: int) -> None:
+def has_new_targeted_message(tx: Tx, arn: str, id: str, at: int, *, not_behind: int) -> None:
     """The same of one that only its sender and its target see."""
-    tx.run(
-        """
-        UPDATE channels SET last_message_at =
-            CASE WHEN last_message_at > :at AND last_message_at <= :not_behind THEN last_message_at ELSE :at END
-        WHERE arn = :arn
-        """,
-        arn=arn,
-        at=at,
-        not_behind=not_behind,
-    )
+    tx.put(f"UPDATE channels SET {_ID}, {_AT} WHERE arn = :arn", arn=arn, id=id, at=at, not_behind=not_behind)
+
+
+def has_new_control_message(tx: Tx, arn: str, id: str) -> None:
+    """One that is not told to be the last message, but stands in lists as others do."""
+    tx.put(f"UPDATE channels SET {_ID} WHERE arn = :arn", arn=arn, id=id)
 
 
 def set_expiration(tx: Tx, arn: str, *, days: int | None, criterion: str | None, expires_at: int | None) -> None:
