@@ -52,11 +52,20 @@ FORBIDDEN: Final = 4003  # WebSocket close code (spec/realtime.md §3)
 class Sweeper:
     """Runs the steps one after the other, for ever."""
 
-    def __init__(self, db: Database, units: Units, clock: Clock, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self,
+        db: Database,
+        units: Units,
+        clock: Clock,
+        metrics: Metrics | None = None,
+        steps: "tuple[Step, ...] | None" = None,
+    ) -> None:
+        """`steps`: others than `STEPS`."""
         self._metrics = metrics or Metrics()
         self._db = db
         self._units = units
         self._clock = clock
+        self._steps = STEPS if steps is None else steps
         self._batch = BATCH if db.exclusive else SHARED_BATCH
         self._batches: dict[Step, int] = {}  # of those that failed: less, until it works
         self._seen_at = 0
@@ -67,7 +76,7 @@ class Sweeper:
         self._seen_at = self._clock.now()
         while True:
             worked = 0
-            for step in STEPS:
+            for step in self._steps:
                 if step in FOR_GOOD and self._clock_is_doubtful():
                     continue
                 batch = self._batches.get(step, self._batch)
@@ -96,7 +105,7 @@ class Sweeper:
 
     async def settle(self) -> None:
         """Run all steps until none finds anything. Raises what the database raises."""
-        while sum([await self._db.write(_in_turn, self._units, step, self._batch) for step in STEPS]):
+        while sum([await self._db.write(_in_turn, self._units, step, self._batch) for step in self._steps]):
             pass
 
 

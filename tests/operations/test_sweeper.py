@@ -49,7 +49,6 @@ def test_a_step_that_is_too_much_for_the_database_goes_on_with_less(
         others.add(batch)
         return 0
 
-    monkeypatch.setattr(sweeper, "STEPS", (slow, idle))
     db = SqliteDatabase(tmp_path / "campana.db")
     monkeypatch.setattr(db, "exclusive", False)
     clock = RoundsClock()
@@ -57,7 +56,7 @@ def test_a_step_that_is_too_much_for_the_database_goes_on_with_less(
 
     async def run() -> None:
         with pytest.raises(asyncio.CancelledError):
-            await sweeper.Sweeper(db, Units(clock, Ids(1), Settings()), clock).run()
+            await sweeper.Sweeper(db, Units(clock, Ids(1), Settings()), clock, steps=(slow, idle)).run()
         await db.close()
 
     asyncio.run(run())
