@@ -64,8 +64,8 @@ bench-peers: $(BIN)/ruff  ## side by side with ejabberd, Prosody and Synapse, wh
 	$(BIN)/python -m bench.peers.install
 	$(BIN)/python -m bench peers
 
-bench-compare: $(BIN)/ruff  ## is a hot path slower than in BASE=main? HEAD= the files as they are, or a commit
-	$(BIN)/python -m bench compare $(or $(BASE),$(if $(HEAD),$(HEAD)~1)) $(HEAD)
+bench-compare: $(BIN)/ruff  ## is a hot path slower than in BASE=main? HEAD= the files as they are, or a commit; POSTGRES=1
+	$(BIN)/python -m bench compare $(if $(POSTGRES),--postgres) $(or $(BASE),$(if $(HEAD),$(HEAD)~1)) $(HEAD)
 
 bench-capacity: $(BIN)/ruff  ## what docs/capacity.md is made of, measured anew; needs PostgreSQL and NATS
 	$(BIN)/python -m bench capacity measure

@@ -31,6 +31,7 @@ def main(words: list[str]) -> int:
         console.print(f"bench: {args.dir} is in memory, where nothing is durable; give a folder on a disk with --dir")
         return NOTHING_SAID
     folder = Path(tempfile.mkdtemp(prefix="campana-compare-", dir=args.dir))
+    folder.chmod(0o711)  # PostgreSQL may run as another user
     try:
         old = version(args.base or default_base(), folder / "old", console.print)
         new = version(args.head, folder / "new", console.print)
@@ -46,7 +47,7 @@ def main(words: list[str]) -> int:
             def tell(what: str, done: int, most: int) -> None:
                 progress.update(task, description=what, completed=done, total=most)
 
-            found = runner.run(run.compare(args.plan, old, new, folder, tell))
+            found = runner.run(run.compare(args.plan, old, new, folder, tell, on_postgres=args.postgres))
     except Failed as failure:
         console.print(f"bench: {failure}", markup=False)
         return NOTHING_SAID
@@ -125,6 +126,9 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "head", nargs="?", default=WORKING_TREE, help="the commit that may be slower (default: the files as they are)"
+    )
+    parser.add_argument(
+        "--postgres", action="store_true", help="on a private PostgreSQL server each; its CPU time counts as well"
     )
     parser.add_argument("--dir", type=Path, default=Path(tempfile.gettempdir()), help="folder for data, on a real disk")
     parser.add_argument(

@@ -2,14 +2,15 @@
 
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from bench import flow, machine, servers, world
+from bench import flow, machine, postgres, servers, world
 from bench.client import Api, Audience, Failed
 from bench.comparison.commits import Version
+from bench.postgres import Postgres
 from bench.sends import SESSIONS, Load
 from bench.servers import Process
 from bench.signing import Key, label
@@ -25,7 +26,7 @@ class Cost:
 
     wall: float
     cpu: float
-    """Of the server, all its threads together."""
+    """Of the server, all its threads together; with that of its PostgreSQL if it has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,9 @@ SMOKE = Calls(one_sender=5, many_senders=40, flow=3, fan_out=2, fan_out_sessions
 class Subject:
     """A server of one version, with what the paths need: channels, members, live sessions, a processor."""
 
-    def __init__(self, server: Process, calls: Calls) -> None:
+    def __init__(self, server: Process, store: Postgres | None, calls: Calls) -> None:
         self._server = server
+        self._store = store
         self._calls = calls
         self._plain: Channel
         self._flowing: Channel
@@ -60,13 +62,23 @@ class Subject:
 
     @classmethod
     @asynccontextmanager
-    async def started(cls, version: Version, folder: Path, key: Key, calls: Calls) -> AsyncIterator["Subject"]:
-        """On the servers' core; its processor, always this tree's, on the load generator's."""
-        with (
-            servers.own("processor", folder / "processor", key, core=1) as processor,
-            servers.campana(folder / "campana", key, processor=processor, program=version.program) as server,
-        ):
-            subject = cls(server, calls)
+    async def started(
+        cls, version: Version, folder: Path, key: Key, calls: Calls, *, on_postgres: bool = False
+    ) -> AsyncIterator["Subject"]:
+        """On the servers' core; its processor, always this tree's, and its PostgreSQL on the load generator's."""
+        with ExitStack() as stack:
+            processor = stack.enter_context(servers.own("processor", folder / "processor", key, core=1))
+            store = stack.enter_context(postgres.started(folder / "postgres")) if on_postgres else None
+            server = stack.enter_context(
+                servers.campana(
+                    folder / "campana",
+                    key,
+                    processor=processor,
+                    options=["--database-url", store.url] if store else [],
+                    program=version.program,
+                )
+            )
+            subject = cls(server, store, calls)
             await subject._prepare(processor)
             try:
                 yield subject
@@ -103,18 +115,18 @@ class Subject:
         requests = world.messages(self._server.signer(), self._plain, calls)
         expected = self._sessions.count + calls
         load = Load(requests, 0.0, CALLS_TIMEOUT_S)
-        with _Costs(self._server) as costs:
+        with _Costs(self._server, self._store) as costs:
             result = await load.run(self._server.port, senders)
             await self._sessions.heard(expected)
         return costs.of(calls, wall_us=1e6 / result.per_second if senders > 1 else result.p50 * 1e3)
 
     async def _flow(self) -> Cost:
-        with _Costs(self._server) as costs:
+        with _Costs(self._server, self._store) as costs:
             ms = await flow.delivery_ms(self._calls.flow, self._server, self._api, self._hears_flow, self._flowing)
         return costs.of(self._calls.flow, wall_us=ms * 1e3)
 
     async def _fan_out(self) -> Cost:
-        with _Costs(self._server) as costs:
+        with _Costs(self._server, self._store) as costs:
             ms = await flow.delivery_ms(self._calls.fan_out, self._server, self._api, self._crowd, self._crowded)
         return costs.of(self._calls.fan_out, wall_us=ms * 1e3)
 
@@ -126,7 +138,7 @@ class Subject:
             for _ in range(self._calls.lists)
         ]
         times = []
-        with _Costs(self._server) as costs:
+        with _Costs(self._server, self._store) as costs:
             for request in requests:
                 status, answer = await self._api.exchange(request)
                 if status != 200:
@@ -138,19 +150,23 @@ class Subject:
 class _Costs:
     """The CPU time of a server while this is entered; the load generator's garbage is not collected meanwhile."""
 
-    def __init__(self, server: Process) -> None:
+    def __init__(self, server: Process, store: Postgres | None) -> None:
         self._pid = server.pid
+        self._store = store
         self._ns = 0
 
     def __enter__(self) -> "_Costs":
         gc.collect()
         gc.disable()
-        self._ns = -machine.cpu_ns(self._pid)
+        self._ns = -self._now()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ns += machine.cpu_ns(self._pid)
+        self._ns += self._now()
         gc.enable()
+
+    def _now(self) -> int:
+        return machine.cpu_ns(self._pid) + (self._store.cpu_ns() if self._store else 0)
 
     def of(self, calls: int, *, wall_us: float) -> Cost:
         return Cost(wall_us, max(self._ns, 1) / 1e3 / calls)

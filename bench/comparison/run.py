@@ -54,7 +54,9 @@ class Compared:
         return old, new
 
 
-async def compare(plan: Plan, old: Version, new: Version, folder: Path, tell: Tell) -> dict[str, Compared]:
+async def compare(
+    plan: Plan, old: Version, new: Version, folder: Path, tell: Tell, *, on_postgres: bool = False
+) -> dict[str, Compared]:
     """Both are up at once, on one core, and by turns one of them works: old, new, new, old …"""
     key = Key.made()
     found: dict[str, Compared] = {}
@@ -67,7 +69,9 @@ async def compare(plan: Plan, old: Version, new: Version, folder: Path, tell: Te
             if start % 2:
                 pair.reverse()
             subjects = {
-                side: await stack.enter_async_context(Subject.started(version, place / side, key, plan.calls))
+                side: await stack.enter_async_context(
+                    Subject.started(version, place / side, key, plan.calls, on_postgres=on_postgres)
+                )
                 for version, side in pair
             }
             await _round(subjects, {}, reverse=False)  # to be warm
