@@ -90,7 +90,8 @@ class Units:
 
     def run(self, tx: Tx, work: Callable[Concatenate[UnitOfWork, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`work` with a unit of work in this transaction, and its journal entries written."""
-        unit = UnitOfWork(tx, now=self._clock.now(), ids=self._ids, settings=self._settings)
+        tx.now = max(self._clock.now(), tx.now)
+        unit = UnitOfWork(tx, now=tx.now, ids=self._ids, settings=self._settings)
         result = work(unit, *args, **kwargs)
         unit.finish()
         return result

@@ -128,9 +128,9 @@ class Writes:
 
     def __enter__(self) -> "Writes":
         self._watch("write", lambda *arguments: arguments)
-        if not isinstance(self._database, SqliteDatabase):  # there `write` does it all
-            for name in ("write_in_turn", "write_together"):
-                self._watch(name, lambda resource, *arguments: arguments)
+        if not isinstance(self._database, SqliteDatabase):  # there `write` does it
+            self._watch("write_in_turn", lambda resource, *arguments: arguments)
+        self._watch("write_together", lambda resource, ahead, *arguments: arguments)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -163,10 +163,10 @@ class Writes:
             if isinstance(self._database, SqliteDatabase):
                 self._database._committer.submit(released.wait)
             else:
-                from campana.store import postgres
+                from campana.store.postgres_tx import PostgresTx
 
-                commit = postgres._commit
-                patch.setattr(postgres, "_commit", lambda connection: (released.wait(), commit(connection)))
+                commit = PostgresTx._commit
+                patch.setattr(PostgresTx, "_commit", lambda tx, last: (released.wait(), commit(tx, last)))
             try:
                 yield
             finally:

@@ -12,10 +12,11 @@ import pytest
 from tests import stores
 
 from campana.errors import BadRequest, ServiceUnavailable
-from campana.store import app_instances, migrate, postgres, secrets, topics
+from campana.store import app_instances, migrate, postgres_connection, secrets, topics
 from campana.store.app_instances import AppInstance
 from campana.store.database import CannotOpen, Row, Tx
 from campana.store.postgres import PostgresDatabase
+from campana.store.postgres_tx import PostgresTx
 from campana.store.topics import Entry
 
 pytestmark = pytest.mark.postgres
@@ -106,18 +107,19 @@ def test_a_database_that_is_away_is_a_503_and_back_when_it_is(
 def test_a_call_whose_commit_may_have_been_is_not_made_again(
     pg: PostgresDatabase, other: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commit, runs = postgres._commit, []
+    finish: Callable[[PostgresTx], None] = PostgresTx.finish
+    runs = []
 
-    def lost(connection: Any) -> None:
-        monkeypatch.setattr(postgres, "_commit", commit)
-        other.write_now(lambda tx: end(tx, [connection.info.backend_pid]))
-        commit(connection)
+    def lost(tx: PostgresTx) -> None:
+        monkeypatch.setattr(PostgresTx, "finish", finish)
+        other.write_now(lambda beside: end(beside, [tx._connection.info.backend_pid]))
+        finish(tx)
 
     def call(tx: Tx) -> int:
         runs.append(tx)
         return count(tx)
 
-    monkeypatch.setattr(postgres, "_commit", lost)
+    monkeypatch.setattr(PostgresTx, "finish", lost)
     with pytest.raises(ServiceUnavailable):
         pg.write_now(call)
 
@@ -139,7 +141,7 @@ def test_a_database_that_keeps_silent_is_a_503_and_its_connections_are_given_up(
         return await asyncio.gather(*(pg.write(ask) for _ in range(4)), return_exceptions=True)
 
     asyncio.run(pg.write(count, "others"))
-    monkeypatch.setattr(postgres, "SILENCE_MAX_S", 0.5)
+    monkeypatch.setattr(postgres_connection, "SILENCE_MAX_S", 0.5)
 
     answers = asyncio.run(all_at_once())
 
@@ -150,7 +152,7 @@ def test_a_database_that_keeps_silent_is_a_503_and_its_connections_are_given_up(
 
 
 def test_a_migration_may_take_its_time(pg: PostgresDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "SILENCE_MAX_S", 0.1)
+    monkeypatch.setattr(postgres_connection, "SILENCE_MAX_S", 0.1)
 
     assert pg.write_now(lambda tx: tx.scalar("SELECT 1 FROM pg_sleep(0.5)")) == 1
     with pytest.raises(ServiceUnavailable):  # the next one on this connection may not
@@ -245,10 +247,10 @@ def together(pg: PostgresDatabase, other: PostgresDatabase, *works: Callable[[Tx
     async def story() -> list[Any]:
         holding = asyncio.create_task(asyncio.to_thread(other.write_now, hold))
         await asyncio.to_thread(held.wait)
-        first = asyncio.create_task(pg.write_together("busy", lambda tx: tx.lock("busy")))
+        first = asyncio.create_task(pg.write_together("busy", None, lambda tx: tx.lock("busy")))
         await asyncio.sleep(0)
         await asyncio.sleep(0)  # it is under way, alone
-        waiting = [asyncio.create_task(pg.write_together("busy", work)) for work in works]
+        waiting = [asyncio.create_task(pg.write_together("busy", None, work)) for work in works]
         await asyncio.sleep(0)
         release.set()
         await asyncio.gather(first, holding)
@@ -324,24 +326,62 @@ def test_of_calls_together_whose_commit_may_have_been_none_is_made_again(
     pg: PostgresDatabase, other: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs: list[Tx] = []
-    commit = postgres._commit
+    finish: Callable[[PostgresTx], None] = PostgresTx.finish
 
-    def lost(connection: Any) -> None:
+    def lost(tx: PostgresTx) -> None:
         if len(runs) == 2:
-            monkeypatch.setattr(postgres, "_commit", commit)
-            other.write_now(lambda tx: end(tx, [connection.info.backend_pid]))
-        commit(connection)
+            monkeypatch.setattr(PostgresTx, "finish", finish)
+            other.write_now(lambda beside: end(beside, [tx._connection.info.backend_pid]))
+        finish(tx)
 
     def call(tx: Tx) -> None:
         in_turn(tx)
         runs.append(tx)
 
-    monkeypatch.setattr(postgres, "_commit", lost)
+    monkeypatch.setattr(PostgresTx, "finish", lost)
     outcomes = together(pg, other, call, call)
 
     assert [type(each) for each in outcomes] == [ServiceUnavailable] * 2
     assert len(runs) == 2
     assert pg.read_now(counted) == 0
+
+
+def test_one_of_several_whose_last_statement_is_wrong_fails_alone(
+    pg: PostgresDatabase, other: PostgresDatabase
+) -> None:
+    def wrong(tx: Tx) -> None:
+        tx.lock("busy")
+        tx.put("INSERT INTO counted (name, number) VALUES (:name, :number)", name="wrong", number="no number")
+
+    def right(tx: Tx) -> None:
+        tx.lock("busy")
+        tx.put("INSERT INTO counted (name, number) VALUES (:name, :number)", name="right", number=1)
+
+    fine, no, fine_too = together(pg, other, in_turn, wrong, right)
+
+    assert (fine[0], type(no), fine_too) == (1, psycopg.errors.InvalidTextRepresentation, None)
+    assert pg.read_now(lambda tx: tx.rows("SELECT name, number FROM counted ORDER BY name")) == [
+        ("calls", 1),
+        ("right", 1),
+    ]
+
+
+def test_what_was_put_has_the_same_effect_in_fewer_statements(pg: PostgresDatabase) -> None:
+    def write(tx: Tx) -> None:
+        for number in range(75):
+            tx.put("INSERT INTO counted (name, number) VALUES (:name, :number)", name=f"{number:02}", number=number)
+            tx.put_last("head", "UPDATE secrets SET value = :value WHERE name = 'head'", value=f"{number}")
+        tx.put("INSERT INTO secrets (name, value) VALUES (:name, :value)", name="tail", value="1")
+        tx.put("UPDATE secrets SET value = value || '2' WHERE name = 'tail'")
+
+    pg.write_now(lambda tx: migrate.apply(tx, NOW))
+    pg.write_now(lambda tx: secrets.get_or_make(tx, "head", "?"))
+    pg.write_now(write)
+
+    assert pg.read_now(lambda tx: tx.rows("SELECT name, number FROM counted ORDER BY name")) == [
+        (f"{number:02}", number) for number in range(75)
+    ]
+    assert pg.read_now(lambda tx: dict(tx.rows("SELECT name, value FROM secrets"))) == {"head": "74", "tail": "12"}
 
 
 def test_a_read_looks_at_one_moment(pg: PostgresDatabase, other: PostgresDatabase) -> None:

@@ -204,7 +204,7 @@ class Runner:
     async def _tell(self, invocation: Invocation, event: machine.Event) -> None:
         channel_arn = invocation.channel_arn
         await self._db.write_together(
-            channel_arn, self._units.run_on, channel_arn, execution.report, invocation.execution_id, event
+            channel_arn, None, self._units.run_on, channel_arn, execution.report, invocation.execution_id, event
         )
 
     async def _take_answer(self, invocation: Invocation, value: object) -> None:
@@ -213,6 +213,7 @@ class Runner:
             fields, deny = answer.parse(value, invocation.message_id)
             await self._db.write_together(
                 invocation.channel_arn,
+                None,
                 self._units.run_on,
                 invocation.channel_arn,
                 execution.answer,
@@ -265,7 +266,9 @@ class Runner:
                 break
             with suppress(Conflict):  # another node was first
                 channel_arn = each.channel_arn
-                await self._db.write_together(channel_arn, self._units.run_on, channel_arn, execution.wake, each.id)
+                await self._db.write_together(
+                    channel_arn, None, self._units.run_on, channel_arn, execution.wake, each.id
+                )
         return len(due)
 
     async def _wait(self) -> None:

@@ -21,14 +21,14 @@ from campana.server.throttle import Throttle
 from campana.server.turns import Turns
 from campana.server.watch import Seen
 from campana.settings import Settings
-from campana.store import idempotency
-from campana.store.database import Database, Tx
+from campana.store import idempotency, standing
+from campana.store.database import Ahead, Database, Tx
 from campana.tracing import Tracing
 from campana.unit_of_work import Call
 from campana.wire import codec, router
 from campana.wire.http import HttpRequest, HttpResponse
 
-_Arguments = tuple[Operation, Shape, Caller, str, object]
+_Arguments = tuple[Operation, Shape, Caller, str, object, "_Repeat | None"]
 
 
 class Dispatcher:
@@ -99,7 +99,8 @@ class Dispatcher:
         prepared = None
         if operation.prepare is not None:
             prepared = await self._db.peek(operation.prepare, request, self._clock.now())
-        arguments = (operation, request, caller, authority, prepared)
+        repeat = _Repeat.of(operation.route, request, caller)
+        arguments = (operation, request, caller, authority, prepared, repeat)
         if not self._tracing.on:
             return await self._transact(operation, request, arguments)
         # From waiting for its turn to the commit on disk.
@@ -111,19 +112,33 @@ class Dispatcher:
             return await self._db.read(self._in_transaction, *arguments)
         if operation.on is None:
             return await self._db.write(self._in_transaction, *arguments)
-        write = self._db.write_together if operation.together else self._db.write_in_turn
-        return await write(getattr(request, operation.on), self._in_transaction, *arguments)
+        resource: str = getattr(request, operation.on)
+        if not operation.together:
+            return await self._db.write_in_turn(resource, self._in_transaction, *arguments)
+        bearer_arn: str | None = getattr(request, "chime_bearer", None)
+        ahead = None
+        if bearer_arn is not None:
+            repeat = arguments[-1]
+            wanted = standing.Wanted(bearer_arn, resource, "" if repeat is None else repeat.key)
+            ahead = Ahead(standing.look_ahead, wanted)
+        return await self._db.write_together(resource, ahead, self._in_transaction, *arguments)
 
     def _in_transaction(
-        self, tx: Tx, operation: Operation, request: Shape, caller: Caller, authority: str, prepared: object
+        self,
+        tx: Tx,
+        operation: Operation,
+        request: Shape,
+        caller: Caller,
+        authority: str,
+        prepared: object,
+        repeat: "_Repeat | None",
     ) -> Shape | None:
-        repeat = _Repeat.of(operation.route, request, caller)
         if not operation.reads:
             if operation.on is not None:
                 tx.lock(getattr(request, operation.on))  # which a repetition is about, too
             elif repeat is not None:
                 tx.lock(repeat.key)
-        now = self._clock.now()  # under the lock: times follow the order of writes
+        now = tx.now = max(self._clock.now(), tx.now)  # under the lock: times follow the order of writes
         call = Call(
             tx,
             now=now,

@@ -96,30 +96,35 @@ def _later(column: str) -> str:
 
 
 _ID = "last_message_id = CASE WHEN last_message_id > :id THEN last_message_id ELSE :id END"
-_AT = _later("last_message_at")
-_UNTARGETED_AT = _later("last_untargeted_at")
+_NEW = f"UPDATE channels SET {_ID}, {_later('last_message_at')}, {_later('last_untargeted_at')} WHERE arn = :arn"
+_NEW_TARGETED = f"UPDATE channels SET {_ID}, {_later('last_message_at')} WHERE arn = :arn"
+_NEW_CONTROL = f"UPDATE channels SET {_ID} WHERE arn = :arn"
 
 
 def has_new_message(tx: Tx, arn: str, id: str, at: int, *, not_behind: int) -> None:
     """One that everybody in the channel may see. The times of the last message do not go back, but for what lies after
     `not_behind`."""
-    tx.put(
-        f"UPDATE channels SET {_ID}, {_AT}, {_UNTARGETED_AT} WHERE arn = :arn",
-        arn=arn,
-        id=id,
-        at=at,
-        not_behind=not_behind,
-    )
+    id, at = _newest(tx, _NEW, arn, id, at)
+    tx.put_last(arn, _NEW, arn=arn, id=id, at=at, not_behind=not_behind)
 
 
 def has_new_targeted_message(tx: Tx, arn: str, id: str, at: int, *, not_behind: int) -> None:
     """The same of one that only its sender and its target see."""
-    tx.put(f"UPDATE channels SET {_ID}, {_AT} WHERE arn = :arn", arn=arn, id=id, at=at, not_behind=not_behind)
+    id, at = _newest(tx, _NEW_TARGETED, arn, id, at)
+    tx.put_last(arn, _NEW_TARGETED, arn=arn, id=id, at=at, not_behind=not_behind)
 
 
 def has_new_control_message(tx: Tx, arn: str, id: str) -> None:
     """One that is not told to be the last message, but stands in lists as others do."""
-    tx.put(f"UPDATE channels SET {_ID} WHERE arn = :arn", arn=arn, id=id)
+    id, _ = _newest(tx, _NEW_CONTROL, arn, id, 0)
+    tx.put_last(arn, _NEW_CONTROL, arn=arn, id=id)
+
+
+def _newest(tx: Tx, sql: str, arn: str, id: str, at: int) -> tuple[str, int]:
+    """With those that the transaction put before: nothing is lost if only the last is written."""
+    before_id, before_at = tx.seen.get((sql, arn), ("", 0))
+    newest = tx.seen[sql, arn] = max(id, before_id), max(at, before_at)
+    return newest
 
 
 def set_expiration(tx: Tx, arn: str, *, days: int | None, criterion: str | None, expires_at: int | None) -> None:

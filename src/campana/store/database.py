@@ -6,7 +6,7 @@ these two protocols.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, Protocol, TypeVar
 
 import msgspec
 
@@ -40,7 +40,11 @@ class Tx(Protocol):
     """One transaction. Statements see what it has written; nobody else does before the commit."""
 
     heads: dict[str, int]
-    """The heads of topics whose rows the transaction has written, so that nobody else can (store/topics.py)."""
+    """The heads of topics that nobody else writes to before the end of the transaction (store/topics.py)."""
+    seen: dict[object, Any]
+    """What was looked up ahead (`Ahead`), by what it was looked up with."""
+    now: int
+    """The latest time that a call in the transaction was given: for those behind it time does not go back."""
 
     def one(self, row: type[R], sql: str, /, **values: Value) -> R | None:
         """The first row, or None."""
@@ -50,6 +54,9 @@ class Tx(Protocol):
 
     def first(self, sql: str, /, **values: Value) -> tuple[Any, ...] | None:
         """The columns of the first row, or None."""
+
+    def rows(self, sql: str, /, **values: Value) -> Sequence[tuple[Any, ...]]:
+        """The columns of every row."""
 
     def scalar(self, sql: str, /, **values: Value) -> Any:
         """The first column of the first row, or None."""
@@ -75,7 +82,14 @@ class Tx(Protocol):
         """Change something; the number of rows concerned."""
 
     def put(self, sql: str, /, **values: Value) -> None:
-        """As `run`, for those who do not look at the number of rows: it need not be waited for."""
+        """As `run`, for those who do not look at the number of rows: it need not be waited for.
+
+        It may come after what was put later, unless both are about the same table.
+        """
+
+    def put_last(self, key: str, sql: str, /, **values: Value) -> None:
+        """As `put`, for what a later one with the same key and statement makes pointless: that may be all that is
+        written."""
 
     def lock(self, *resources: str) -> None:
         """Keep other writers of these resources (ARNs) out until the end of the transaction.
@@ -92,6 +106,14 @@ class Tx(Protocol):
 
 
 Listener = Callable[[Sequence[object]], None]
+
+
+class Ahead(NamedTuple):
+    """What a call looks up first, so that those that share a transaction can look it up together."""
+
+    look: Callable[[Tx, Sequence[Any]], None]
+    """Puts what was found for each `wanted` into `Tx.seen`."""
+    wanted: Any
 
 
 class Database(Protocol):
@@ -128,10 +150,19 @@ class Database(Protocol):
         """As `write`, for work that begins with locking the resource: others on it could do nothing but wait."""
 
     async def write_together(
-        self, resource: str, work: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
+        self,
+        resource: str,
+        ahead: Ahead | None,
+        work: Callable[Concatenate[Tx, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> T:
         """As `write_in_turn`, for work that writes only what belongs to the resource: those that wait for it may share
-        a transaction, and then a commit. A call that is refused undoes only itself all the same."""
+        a transaction, and then a commit. A call that is refused undoes only itself all the same.
+
+        The resource is locked before anything is looked up ahead, and nothing that is may be changed by others of those
+        that share the transaction, unless they bring `Tx.seen` up to date.
+        """
 
     def listen(self, listener: Listener) -> None:
         """Call `listener` on the event loop with what committed transactions announced.

@@ -12,259 +12,67 @@ Only reads that look several times (`read`) have a snapshot (REPEATABLE READ, wh
 """
 
 import asyncio
-import hashlib
-import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import Context, copy_context
-from functools import lru_cache
 from typing import Any, Concatenate, Final, Generic
 
 import psycopg
 from psycopg import errors
-from psycopg.abc import RV, PQGen
-from psycopg.types.numeric import Int8Dumper
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from campana import log
 from campana.clock import Ids, stopwatch
 from campana.errors import ServiceUnavailable
 from campana.metrics import Metrics
-from campana.store.database import (
-    UNAVAILABLE,
-    WAITING_CALLS_MAX,
-    CannotOpen,
-    Listener,
-    P,
-    Page,
-    Position,
-    R,
-    T,
-    Value,
-    page_of,
-    page_sql,
-)
+from campana.store.database import UNAVAILABLE, WAITING_CALLS_MAX, Ahead, CannotOpen, Listener, P, T
+from campana.store.postgres_connection import CONNECTION, Connection, Silent, configure
+from campana.store.postgres_tx import CommitUnknown, PostgresTx
 
 OLDEST_TESTED: Final = 140_000
 """Older ones, and what only speaks the protocol, may do; the log says so."""
-CONNECTION: Final[Mapping[str, Any]] = {
-    "connect_timeout": 5,
-    # A server that vanished without a word is noticed within half a minute.
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 20_000,
-}
 POOL_TIMEOUT_S: Final = 4.0
 """How long a call waits for a connection before it is refused: the database is away, or not up to its load."""
 WAIT_MAX_S: Final = 10.0
 """How long a call waits for its turn before it is refused: its client has given up, or is about to."""
 LOOK_S: Final = 1.0
 """How often those are looked after who wait for that long."""
-STATEMENT_TIMEOUT_MS: Final = 15_000
-"""No statement of ours needs a second; the wait for a lock is part of it."""
-SILENCE_MAX_S: Final = STATEMENT_TIMEOUT_MS / 1000 + 2
-"""How long the answer to a statement may take that the server would have ended by itself: nobody is there, though the
-connection may stay for hours, with a server or a proxy that is frozen."""
-IDLE_IN_TRANSACTION_MS: Final = 5_000
-"""A node that is paused in a transaction must not keep its locks from the others: what it then does fails, and runs
-again. Well below STATEMENT_TIMEOUT_MS, so that those who wait get their turn."""
-DEFINITION_WAIT_MS: Final = 1_000
 TOGETHER_MAX: Final = 32
 """Calls in one transaction: what waits behind them on other nodes waits for all of them."""
-WAITS_S: Final = 0.1
 ATTEMPTS_MAX: Final = 8
 PAUSE_S: Final = 0.01
 
 
-class _Silent(psycopg.OperationalError):
-    """The server did not answer; what it was asked it may do yet."""
-
-
-class _Connection(psycopg.Connection[tuple[Any, ...]]):
-    """Gives up a server that keeps silent; libpq alone would wait for ever."""
-
-    patient = False
-    """Statements may take as long as they like."""
-
-    def wait(self, gen: PQGen[RV], interval: float = WAITS_S, timeout: float | None = None) -> RV:
-        if self.patient or timeout is not None:
-            return super().wait(gen, interval, timeout)
-        begun = stopwatch()
-        try:
-            return super().wait(gen, interval, SILENCE_MAX_S)
-        except psycopg.OperationalError:
-            if stopwatch() - begun < SILENCE_MAX_S:
-                raise
-            self.close()  # an answer that came now would be taken for that of the next statement
-            raise _Silent(f"no answer within {SILENCE_MAX_S:g} s") from None
-
-
-_AGAIN: Final = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
+_AGAIN: Final = (
+    errors.DeadlockDetected,
+    errors.SerializationFailure,
+    errors.LockNotAvailable,
+    errors.UniqueViolation,  # somebody made what was looked for and not found: it will be found
+)
 _OURS: Final = (psycopg.IntegrityError, psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError)
 """Errors that say the statement is wrong. All others say that the database is not able to."""
-
-
-class PostgresTx:
-    """A transaction on one connection; it begins with its first statement."""
-
-    __slots__ = ("_begin", "_connection", "_held", "_put", "_salt", "begun", "heads", "notices", "wrote")
-
-    def __init__(self, connection: _Connection, begin: str, salt: str) -> None:
-        """`begin`: the statement that begins it; '' for statements that stand alone."""
-        self._connection = connection
-        self._begin = begin
-        self._salt = salt
-        self._held: set[str] = set()
-        self._put: list[tuple[str, list[Any] | None]] = []
-        self.begun = not begin
-        self.heads: dict[str, int] = {}
-        self.notices: list[object] = []
-        self.wrote = False
-
-    def one(self, row: type[R], sql: str, /, **values: Value) -> R | None:
-        rows = _rows(row, self._execute(sql, values))
-        return rows[0] if rows else None
-
-    def all(self, row: type[R], sql: str, /, **values: Value | Sequence[str]) -> list[R]:
-        return _rows(row, self._execute(sql, values))
-
-    def first(self, sql: str, /, **values: Value) -> tuple[Any, ...] | None:
-        return self._execute(sql, values).fetchone()
-
-    def scalar(self, sql: str, /, **values: Value) -> Any:
-        found = self.first(sql, **values)
-        return None if found is None else found[0]
-
-    def page(
-        self,
-        row: type[R],
-        sql: str,
-        /,
-        *,
-        key: tuple[str, ...],
-        after: Position | None,
-        limit: int,
-        descending: bool = False,
-        **values: Value | Sequence[str],
-    ) -> Page[R]:
-        values["limit"] = limit + 1
-        for index, value in enumerate(after or ()):
-            values[f"after_{index}"] = value
-        rows = _rows(row, self._execute(page_sql(sql, key, after, descending), values))
-        return page_of(rows, key, limit)
-
-    def run(self, sql: str, /, **values: Value | Sequence[str]) -> int:
-        return self._execute(sql, values).rowcount
-
-    def put(self, sql: str, /, **values: Value) -> None:
-        self.wrote = True
-        self._put.append(_with_parameters(sql, values))
-
-    def send(self) -> None:
-        """What was put and is not with the server yet."""
-        if self._put:
-            text, parameters = self._put.pop()
-            self._exchange(text, parameters)
-
-    def lock(self, *resources: str) -> None:
-        wanted = set(resources) - self._held
-        if not wanted:
-            return
-        numbers = sorted({self._number(each) for each in wanted})
-        sql = "SELECT " + ", ".join(f"pg_advisory_xact_lock({number})" for number in numbers)
-        if not self.begun:  # one way to the server and back for both
-            sql, self.begun = f"{self._begin}; {sql}", True
-        self._connection.execute(sql, prepare=False)
-        self._held |= wanted
-
-    def try_lock(self, resource: str) -> bool:
-        self._start()
-        cursor = self._connection.execute(f"SELECT pg_try_advisory_xact_lock({self._number(resource)})", prepare=False)
-        return cursor.fetchone() == (True,)
-
-    def announce(self, notice: object) -> None:
-        self.notices.append(notice)
-
-    def _number(self, resource: str) -> int:
-        """Of 64 bits; two resources that happen to share one only wait for one another."""
-        digest = hashlib.blake2b(f"{self._salt}\0{resource}".encode(), digest_size=8).digest()
-        return int.from_bytes(digest, "big", signed=True)
-
-    def _start(self) -> None:
-        if not self.begun:
-            self._connection.execute(self._begin, prepare=False)
-            self.begun = True
-
-    def _execute(self, sql: str, values: Mapping[str, Value | Sequence[str]]) -> psycopg.Cursor[tuple[Any, ...]]:
-        text, parameters = _with_parameters(sql, values)
-        self.wrote = self.wrote or not text.lstrip().startswith("SELECT")
-        return self._exchange(text, parameters)
-
-    def _exchange(self, text: str, parameters: list[Any] | None) -> psycopg.Cursor[tuple[Any, ...]]:
-        """One way to the server and back, with what was put before."""
-        self._start()
-        if not self._put:
-            return self._connection.execute(text, parameters)
-        put, self._put = self._put, []
-        with self._connection.pipeline():
-            for earlier in put:
-                self._connection.execute(*earlier)
-            return self._connection.execute(text, parameters)
-
-
-def _with_parameters(sql: str, values: Mapping[str, Value | Sequence[str]]) -> tuple[str, list[Any] | None]:
-    text, names = _translated(sql)
-    return text, [_parameter(values[name]) for name in names] if names else None
-
-
-def _rows(row: type[R], found: psycopg.Cursor[tuple[Any, ...]]) -> list[R]:
-    """`SELECT *` may give columns that a newer version has added: they are at the end."""
-    width = len(row.__struct_fields__)
-    return [row(*each[:width]) for each in found]
-
-
-def _parameter(value: Value | Sequence[str]) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
-_NAME: Final = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
-_IN_LIST: Final = re.compile(r"\bIN \((:[a-z_][a-z0-9_]*)\)")
-_DEFINITION: Final = re.compile(r"\s*(?:CREATE|ALTER|DROP) TABLE\b")
-
-
-@lru_cache(2_000)
-def _translated(sql: str) -> tuple[str, tuple[str, ...]]:
-    """The statement with `$1` … for `:name`, and the names in the order of their numbers.
-
-    Tables are made with texts that compare by their bytes, as SQLite's do: pages and Python's sorting rely on it,
-    whatever the collation of the database is. Whoever comes after a definition that waits for a table waits as well,
-    so it gives up soon, and its call runs again.
-    """
-    if _DEFINITION.match(sql):
-        text = re.sub(r"\bTEXT\b", 'TEXT COLLATE "C"', sql)
-        return f"SET LOCAL lock_timeout = {DEFINITION_WAIT_MS}; {text}", ()
-    names: dict[str, int] = {}
-
-    def numbered(found: re.Match[str]) -> str:
-        return f"${names.setdefault(found[1], len(names) + 1)}"
-
-    return _NAME.sub(numbered, _IN_LIST.sub(r"= ANY(\1)", sql)), tuple(names)
 
 
 class _Waiting(Generic[T]):
     """A call that waits for its turn at a resource."""
 
-    __slots__ = ("context", "future", "since", "together", "work")
+    __slots__ = ("ahead", "context", "future", "since", "together", "work")
 
     def __init__(
-        self, work: Callable[[PostgresTx], T], future: "asyncio.Future[T]", since: float, *, together: bool
+        self,
+        work: Callable[[PostgresTx], T],
+        future: "asyncio.Future[T]",
+        since: float,
+        *,
+        together: bool,
+        ahead: Ahead | None,
     ) -> None:
         """`since`: the loop's time. `together`: whether it may share a transaction."""
+        self.ahead = ahead
         self.work = work
         self.future = future
         self.context = copy_context()
@@ -297,15 +105,15 @@ class PostgresDatabase:
         self._closed = False
         self._answered_at = stopwatch()
         self._salt = self._looked_at(url)
-        self._pool: ConnectionPool[_Connection] = ConnectionPool(
+        self._pool: ConnectionPool[Connection] = ConnectionPool(
             url,
-            connection_class=_Connection,
+            connection_class=Connection,
             min_size=1,
             max_size=connections_max,
             timeout=POOL_TIMEOUT_S,
             max_waiting=0,
             kwargs={"autocommit": True, "cursor_factory": psycopg.RawCursor, **CONNECTION},
-            configure=_configure,
+            configure=configure,
             reconnect_timeout=2.0,  # then it waits for the next call, and that finds the database again
             open=True,
             name="campana",
@@ -392,15 +200,22 @@ class PostgresDatabase:
         return await self._in_turn(resource, lambda tx: work(tx, *args, **kwargs), together=False)
 
     async def write_together(
-        self, resource: str, work: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs
+        self,
+        resource: str,
+        ahead: Ahead | None,
+        work: Callable[Concatenate[Any, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> T:
-        return await self._in_turn(resource, lambda tx: work(tx, *args, **kwargs), together=True)
+        return await self._in_turn(resource, lambda tx: work(tx, *args, **kwargs), together=True, ahead=ahead)
 
-    async def _in_turn(self, resource: str, work: Callable[[PostgresTx], T], *, together: bool) -> T:
+    async def _in_turn(
+        self, resource: str, work: Callable[[PostgresTx], T], *, together: bool, ahead: Ahead | None = None
+    ) -> T:
         """Of each resource one transaction at a time: more would take the connections from everybody else."""
         self._require_room()
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(work, loop.create_future(), loop.time(), together=together)
+        waiting = _Waiting(work, loop.create_future(), loop.time(), together=together, ahead=ahead)
         queue = self._queues.get(resource)
         if queue is None:
             queue = self._queues[resource] = deque()
@@ -429,14 +244,14 @@ class PostgresDatabase:
                 _answer([(each, ServiceUnavailable(UNAVAILABLE)) for each in batch])
                 continue
             self._metrics.store_batch.observe(len(batch))
-            running = loop.run_in_executor(self._writers, self._run_batch, loop, batch)
+            running = loop.run_in_executor(self._writers, self._run_batch, loop, resource, batch)
             while not (await asyncio.wait((running,), timeout=LOOK_S))[0]:
                 _answer([(each, _late()) for each in queue if loop.time() - each.since > WAIT_MAX_S])
             _answer(running.result())
         del self._queues[resource]
 
     def _run_batch(
-        self, loop: asyncio.AbstractEventLoop, batch: "Sequence[_Waiting[Any]]"
+        self, loop: asyncio.AbstractEventLoop, resource: str, batch: "Sequence[_Waiting[Any]]"
     ) -> "list[tuple[_Waiting[Any], Any]]":
         """On a thread: the calls with their results, or the errors they raised."""
         late = loop.time() - WAIT_MAX_S
@@ -444,8 +259,8 @@ class PostgresDatabase:
         batch = [each for each in batch if each.since >= late]
         if len(batch) > 1:
             try:
-                done = self._run("BEGIN", lambda tx: self._together(tx, batch))
-            except _Apart:
+                done = self._run("BEGIN", lambda tx: self._together(tx, resource, batch))
+            except (_Apart, *_OURS):  # of what was only put it is not known whose it was
                 pass
             except Exception as error:
                 return outcomes + [(each, error) for each in batch]
@@ -453,11 +268,12 @@ class PostgresDatabase:
                 if done.notices:
                     self._announce_on(loop, done.notices)
                 return outcomes + done.result
-        return outcomes + [(each, self._outcome(loop, each)) for each in batch]
+        return outcomes + [(each, self._outcome(loop, resource, each)) for each in batch]
 
     @staticmethod
-    def _together(tx: PostgresTx, batch: "Sequence[_Waiting[Any]]") -> "list[tuple[_Waiting[Any], Any]]":
+    def _together(tx: PostgresTx, resource: str, batch: "Sequence[_Waiting[Any]]") -> "list[tuple[_Waiting[Any], Any]]":
         """The calls with their results, or with what they were refused for; raises _Apart."""
+        tx.lock_and_look(resource, [each.ahead for each in batch if each.ahead is not None])
         outcomes: list[tuple[_Waiting[Any], Any]] = []
         for waiting in batch:
             tx.wrote, announced = False, len(tx.notices)
@@ -473,10 +289,16 @@ class PostgresDatabase:
                 outcomes.append((waiting, error))
         return outcomes
 
-    def _outcome(self, loop: asyncio.AbstractEventLoop, waiting: "_Waiting[Any]") -> Any:
+    def _outcome(self, loop: asyncio.AbstractEventLoop, resource: str, waiting: "_Waiting[Any]") -> Any:
         """Of a call in a transaction of its own: the result, or the error it raised."""
+
+        def alone(tx: PostgresTx) -> Any:
+            if waiting.ahead is not None:
+                tx.lock_and_look(resource, [waiting.ahead])
+            return waiting.work(tx)
+
         try:
-            done = waiting.context.run(self._run, "BEGIN", waiting.work)
+            done = waiting.context.run(self._run, "BEGIN", alone)
         except Exception as error:
             return error
         if done.notices:
@@ -554,17 +376,20 @@ class PostgresDatabase:
                         return self._attempt(connection, begin, work)
                     finally:
                         connection.patient = False
-            except _OURS as error:
-                if not isinstance(error, errors.FeatureNotSupported):
-                    raise
-                # A newer version's migration changed what a prepared statement gives. All connections have such.
-                self._pool.drain()
             except _AGAIN as error:
                 self._metrics.store_again.labels(type(error).__name__).inc()
                 log.debug("store.again", reason=type(error).__name__, attempt=attempt)
                 # Apart from one another, or they would meet again.
                 time.sleep(PAUSE_S * attempt * self._ids.jitter())
-            except _Silent as error:
+            except _OURS as error:
+                if not isinstance(error, errors.FeatureNotSupported):
+                    raise
+                # A newer version's migration changed what a prepared statement gives. All connections have such.
+                self._pool.drain()
+            except CommitUnknown as error:
+                # It must not run again: the client does that, with its token.
+                raise _unavailable(error.__cause__) from error
+            except Silent as error:
                 # The client has waited long enough. The other connections go to the same server: who asked on them,
                 # even whether they are alive, would wait as long.
                 self._pool.drain()
@@ -577,21 +402,19 @@ class PostgresDatabase:
                 self._pool.check()  # a server that went away took all connections with it
         raise _unavailable("too many conflicts")
 
-    def _attempt(self, connection: _Connection, begin: str, work: Callable[[PostgresTx], T]) -> "_Done[T]":
+    def _attempt(self, connection: Connection, begin: str, work: Callable[[PostgresTx], T]) -> "_Done[T]":
         tx = PostgresTx(connection, begin, self._salt)
         try:
             result = work(tx)
-            tx.send()
+            committing = stopwatch()
+            tx.finish()
         except errors.ReadOnlySqlTransaction:
             connection.close()  # to a server that is no primary any more
             raise
-        if begin and tx.begun:
-            committing = stopwatch()
-            _commit(connection)
-            seconds = stopwatch() - committing
-            with self._counting:
-                self._metrics.store_commit.observe(seconds)
         self._answered_at = stopwatch()
+        if begin and tx.begun:
+            with self._counting:
+                self._metrics.store_commit.observe(self._answered_at - committing)
         return _Done(result, tx.notices)
 
 
@@ -613,28 +436,6 @@ def _answer(outcomes: "Sequence[tuple[_Waiting[Any], Any]]") -> None:
             waiting.future.set_exception(outcome)
         else:
             waiting.future.set_result(outcome)
-
-
-def _commit(connection: _Connection) -> None:
-    try:
-        status = connection.execute("COMMIT", prepare=False).statusmessage
-    except _Silent:
-        raise  # and must not run again either
-    except psycopg.Error as error:
-        if connection.closed:
-            # It may have happened or not, so it must not run again: the client does that, with its token.
-            raise _unavailable(error) from error
-        raise
-    assert status == "COMMIT", f"a call went on after an error of the database ({status})"
-
-
-def _configure(connection: _Connection) -> None:
-    connection.adapters.register_dumper(int, Int8Dumper)  # one type for all sizes, so one prepared statement
-    connection.execute(
-        f"SET statement_timeout = {STATEMENT_TIMEOUT_MS};"
-        f" SET idle_in_transaction_session_timeout = {IDLE_IN_TRANSACTION_MS}",
-        prepare=False,
-    )
 
 
 def _is_lost(error: psycopg.Error) -> bool:

@@ -25,6 +25,7 @@ from campana.metrics import Metrics
 from campana.store.database import (
     UNAVAILABLE,
     WAITING_CALLS_MAX,
+    Ahead,
     CannotOpen,
     Listener,
     P,
@@ -49,11 +50,13 @@ LOG_PAGES_MAX = 16_384  # 64 MiB: the longer the log, the more has to be searche
 class SqliteTx:
     """A transaction on one connection."""
 
-    __slots__ = ("_connection", "heads", "notices")
+    __slots__ = ("_connection", "heads", "notices", "now", "seen")
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self.heads: dict[str, int] = {}
+        self.seen: dict[object, Any] = {}
+        self.now = 0
         self.notices: list[object] = []
 
     def one(self, row: type[R], sql: str, /, **values: Value) -> R | None:
@@ -66,6 +69,9 @@ class SqliteTx:
     def first(self, sql: str, /, **values: Value) -> tuple[Any, ...] | None:
         found: tuple[Any, ...] | None = self._connection.execute(sql, values).fetchone()
         return found
+
+    def rows(self, sql: str, /, **values: Value) -> list[tuple[Any, ...]]:
+        return self._connection.execute(sql, values).fetchall()
 
     def scalar(self, sql: str, /, **values: Value) -> Any:
         found = self.first(sql, **values)
@@ -93,6 +99,9 @@ class SqliteTx:
         return self._connection.execute(*_expanded(sql, values)).rowcount
 
     def put(self, sql: str, /, **values: Value) -> None:
+        self._connection.execute(sql, values)
+
+    def put_last(self, key: str, sql: str, /, **values: Value) -> None:
         self._connection.execute(sql, values)
 
     def lock(self, *resources: str) -> None:
@@ -229,11 +238,14 @@ class SqliteDatabase:
     # Writing
 
     async def write(self, work: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._write(lambda tx: work(tx, *args, **kwargs))
+
+    async def _write(self, call: Callable[[SqliteTx], T]) -> T:
         if self._closed or len(self._waiting) >= WAITING_CALLS_MAX:
             raise ServiceUnavailable(UNAVAILABLE)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._waiting.append(_Waiting(lambda tx: work(tx, *args, **kwargs), future, copy_context()))
+        self._waiting.append(_Waiting(call, future, copy_context()))
         if not self._busy:
             self._busy = True
             # Soon: what else this turn of the loop brings comes along. For them all, so in the name of none.
@@ -245,7 +257,20 @@ class SqliteDatabase:
     ) -> T:
         return await self.write(work, *args, **kwargs)  # there is one writer
 
-    write_together = write_in_turn  # as all do
+    async def write_together(
+        self,
+        resource: str,
+        ahead: Ahead | None,
+        work: Callable[Concatenate[Any, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        def call(tx: SqliteTx) -> T:
+            if ahead is not None:
+                ahead.look(tx, [ahead.wanted])
+            return work(tx, *args, **kwargs)
+
+        return await self._write(call)
 
     def write_now(self, work: Callable[[SqliteTx], T]) -> T:
         """`write` for callers without an event loop: start-up, commands. Blocks until it is on disk."""

@@ -107,7 +107,11 @@ def append(tx: Tx, entries: Sequence[Entry], now: int) -> None:
 
 
 def _raise_head(tx: Tx, topic: str, count: int) -> int:
-    """The new head. Calls that share a transaction ask the database for it once."""
+    """The new head. Calls that share a transaction ask the database for it once.
+
+    If somebody wrote to a topic all the same whose head was looked up, the numbers of the entries collide, and the
+    transaction runs again.
+    """
     known = tx.heads.get(topic)
     if known is None:
         head: int = tx.scalar(
@@ -118,7 +122,7 @@ def _raise_head(tx: Tx, topic: str, count: int) -> int:
         )
     else:
         head = known + count
-        tx.put("UPDATE topics SET head = :head WHERE name = :name", name=topic, head=head)
+        tx.put_last(topic, "UPDATE topics SET head = :head WHERE name = :name", name=topic, head=head)
     tx.heads[topic] = head
     return head
 

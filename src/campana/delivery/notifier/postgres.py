@@ -18,7 +18,7 @@ from campana.delivery.notifier import EVERYTHING, Notification
 from campana.delivery.notifier.memory import MemoryNotifier
 from campana.delivery.notifier.unsent import Unsent
 from campana.metrics import NotifierState
-from campana.store.postgres import CONNECTION
+from campana.store.postgres_connection import CONNECTION
 
 PAYLOAD_BYTES_MAX: Final = 7_500
 RECONNECT_S: Final = 1.0

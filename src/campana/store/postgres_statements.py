@@ -1,0 +1,111 @@
+"""The portable statements of `store/` as PostgreSQL takes them, and many that only write as a few."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from campana.store.database import Value
+
+DEFINITION_WAIT_MS: Final = 1_000
+_NAME: Final = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
+_IN_LIST: Final = re.compile(r"\bIN \((:[a-z_][a-z0-9_]*)\)")
+_DEFINITION: Final = re.compile(r"\s*(?:CREATE|ALTER|DROP) TABLE\b")
+_CHANGE: Final = re.compile(r"\s*(?:INSERT INTO|UPDATE|DELETE FROM)\s+(\w+)")
+_PLAIN_INSERT: Final = re.compile(r"\s*INSERT INTO [^()]+\([^()]+\)\s*VALUES\s*(\([^()]+\))\s*")
+_SIZES: Final = (32, 16, 8, 4, 2, 1)
+
+Statement = tuple[str, list[Any] | None]
+"""With the values of its parameters; None: it has none."""
+
+
+class Put(NamedTuple):
+    """A statement that nobody waits for."""
+
+    sql: str
+    values: Mapping[str, Value]
+
+
+def with_parameters(sql: str, values: Mapping[str, Value | Sequence[str]]) -> Statement:
+    """A portable statement as PostgreSQL takes it."""
+    text, names = _translated(sql)
+    return text, [_parameter(values[name]) for name in names] if names else None
+
+
+def in_few(put: Iterable[Put]) -> list[Statement]:
+    """The same effect with fewer statements: rows that go to the same table go there together.
+
+    Statements about different tables may change places, as nothing looks at what they did in between.
+    """
+    put = list(put)
+    kinds: dict[str, set[str]] = {}
+    for each in put:
+        kinds.setdefault(_table(each.sql), set()).add(each.sql)
+    found: list[Statement] = []
+    gathered: dict[str, list[Put]] = {}
+    for each in put:
+        if len(kinds[_table(each.sql)]) > 1 or _row_of(each.sql) is None:
+            found.append(with_parameters(each.sql, each.values))
+        else:
+            gathered.setdefault(each.sql, []).append(each)
+    return found + [statement for sql, rows in gathered.items() for statement in _inserts(sql, rows)]
+
+
+def _inserts(sql: str, rows: list[Put]) -> Iterable[Statement]:
+    """In parts of a few sizes, so that there are few statements to prepare."""
+    _, names = _translated(sql)
+    while rows:
+        size = next(size for size in _SIZES if size <= len(rows))
+        yield _of_many_rows(sql, size), [_parameter(each.values[name]) for each in rows[:size] for name in names]
+        rows = rows[size:]
+
+
+@lru_cache(200)
+def _table(sql: str) -> str:
+    """That the statement changes; of one that changes none, itself."""
+    found = _CHANGE.match(sql)
+    return found[1] if found else sql
+
+
+@lru_cache(200)
+def _row_of(sql: str) -> str | None:
+    """The values of a plain INSERT of one row, in parentheses; None for all other statements."""
+    found = _PLAIN_INSERT.fullmatch(sql)
+    return found[1] if found else None
+
+
+@lru_cache(200)
+def _of_many_rows(sql: str, size: int) -> str:
+    row = _row_of(sql)
+    assert row is not None
+    before = sql[: sql.rindex(row)]
+    _, names = _translated(sql)
+    position = {name: index for index, name in enumerate(names, 1)}
+
+    def numbered(first: int) -> str:
+        return _NAME.sub(lambda found: f"${first + position[found[1]]}", row)
+
+    return before + ", ".join(numbered(index * len(names)) for index in range(size))
+
+
+def _parameter(value: Value | Sequence[str]) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+@lru_cache(2_000)
+def _translated(sql: str) -> tuple[str, tuple[str, ...]]:
+    """The statement with `$1` … for `:name`, and the names in the order of their numbers.
+
+    Tables are made with texts that compare by their bytes, as SQLite's do: pages and Python's sorting rely on it,
+    whatever the collation of the database is. Whoever comes after a definition that waits for a table waits as well,
+    so it gives up soon, and its call runs again.
+    """
+    if _DEFINITION.match(sql):
+        text = re.sub(r"\bTEXT\b", 'TEXT COLLATE "C"', sql)
+        return f"SET LOCAL lock_timeout = {DEFINITION_WAIT_MS}; {text}", ()
+    names: dict[str, int] = {}
+
+    def numbered(found: re.Match[str]) -> str:
+        return f"${names.setdefault(found[1], len(names) + 1)}"
+
+    return _NAME.sub(numbered, _IN_LIST.sub(r"= ANY(\1)", sql)), tuple(names)
