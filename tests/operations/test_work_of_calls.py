@@ -4,7 +4,7 @@ Counted in statements and in steps of SQLite's virtual machine, so the numbers a
 however busy it is.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from bench.fill import ADMIN, SENDERS, Sizes
 from campana.operations.search import LOOK_UPS_MAX
 from campana.server.dispatch import Dispatcher
 from campana.store import topics
+from campana.store.database import Ahead
 from campana.store.sqlite import SqliteTx
 from tests.harness import RunningServer, running
 
@@ -50,6 +51,7 @@ class Counter:
         self.messaging = server.client("chime-sdk-messaging")
         self.identity = server.client("chime-sdk-identity")
         self.last: tuple[Work, Any] = (Work(), None)
+        self.ahead = Work()
 
     def of(self, operation: str, **members: Any) -> tuple[Work, Any]:
         """Of a call, and its answer."""
@@ -85,14 +87,25 @@ def counter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Counter]:
     folder = tmp_path_factory.mktemp("scale")
     (folder / "data").mkdir()
     fill.fill(folder / "data" / "campana.db", SIZES)
-    run = Dispatcher._in_transaction
+    run, look_ahead = Dispatcher._in_transaction, SqliteTx.look_ahead
     with running(folder) as server, pytest.MonkeyPatch.context() as patch:
         counter = Counter(server)
 
-        def in_transaction(self: Dispatcher, tx: SqliteTx, *arguments: Any) -> Any:
-            counter.last = counted(tx, lambda: run(self, tx, *arguments))
-            return counter.last[1]
+        def ahead(tx: SqliteTx, aheads: Iterable[Ahead]) -> None:
+            counter.ahead = counted(tx, lambda: look_ahead(tx, aheads))[0]
 
+        def written(self: Dispatcher, tx: SqliteTx, *arguments: Any) -> Any:
+            response = run(self, tx, *arguments)
+            tx.flush()
+            return response
+
+        def in_transaction(self: Dispatcher, tx: SqliteTx, *arguments: Any) -> Any:
+            work, response = counted(tx, lambda: written(self, tx, *arguments))
+            counter.last = Work(work.statements + counter.ahead.statements, work.steps + counter.ahead.steps), response
+            counter.ahead = Work()
+            return response
+
+        patch.setattr(SqliteTx, "look_ahead", ahead)
         patch.setattr(Dispatcher, "_in_transaction", in_transaction)
         yield counter
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.sqlite
 FAMILIES = [
     import_module(f"campana.store.{module.name}")
     for module in pkgutil.iter_modules(store.__path__)
-    if module.name not in ("database", "engines", "sqlite") and not module.name.startswith("postgres")
+    if module.name not in ("database", "engines", "pending", "sqlite") and not module.name.startswith("postgres")
 ]
 FUNCTIONS: dict[str, Callable[..., object]] = {
     f"{family.__name__.rpartition('.')[2]}.{name}": function

@@ -3,27 +3,20 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from campana.store.database import Value
+from campana.store.pending import Rows
 
 DEFINITION_WAIT_MS: Final = 1_000
 _NAME: Final = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
 _IN_LIST: Final = re.compile(r"\bIN \((:[a-z_][a-z0-9_]*)\)")
 _DEFINITION: Final = re.compile(r"\s*(?:CREATE|ALTER|DROP) TABLE\b")
-_CHANGE: Final = re.compile(r"\s*(?:INSERT INTO|UPDATE|DELETE FROM)\s+(\w+)")
 _PLAIN_INSERT: Final = re.compile(r"\s*INSERT INTO [^()]+\([^()]+\)\s*VALUES\s*(\([^()]+\))\s*")
 _SIZES: Final = (32, 16, 8, 4, 2, 1)
 
 Statement = tuple[str, list[Any] | None]
 """With the values of its parameters; None: it has none."""
-
-
-class Put(NamedTuple):
-    """A statement that nobody waits for."""
-
-    sql: str
-    values: Mapping[str, Value]
 
 
 def with_parameters(sql: str, values: Mapping[str, Value | Sequence[str]]) -> Statement:
@@ -32,39 +25,24 @@ def with_parameters(sql: str, values: Mapping[str, Value | Sequence[str]]) -> St
     return text, [_parameter(values[name]) for name in names] if names else None
 
 
-def in_few(put: Iterable[Put]) -> list[Statement]:
-    """The same effect with fewer statements: rows that go to the same table go there together.
-
-    Statements about different tables may change places, as nothing looks at what they did in between.
-    """
-    put = list(put)
-    kinds: dict[str, set[str]] = {}
-    for each in put:
-        kinds.setdefault(_table(each.sql), set()).add(each.sql)
+def in_few(pending: Iterable[Rows]) -> list[Statement]:
+    """What has the same effect in a few statements: rows that go to the same table go there together."""
     found: list[Statement] = []
-    gathered: dict[str, list[Put]] = {}
-    for each in put:
-        if len(kinds[_table(each.sql)]) > 1 or _row_of(each.sql) is None:
-            found.append(with_parameters(each.sql, each.values))
+    for rows in pending:
+        if len(rows.by_key) > 1 and _row_of(rows.sql) is not None:
+            found += _inserts(rows.sql, [*rows.by_key.values()])
         else:
-            gathered.setdefault(each.sql, []).append(each)
-    return found + [statement for sql, rows in gathered.items() for statement in _inserts(sql, rows)]
+            found += [with_parameters(rows.sql, values) for values in rows.by_key.values()]
+    return found
 
 
-def _inserts(sql: str, rows: list[Put]) -> Iterable[Statement]:
+def _inserts(sql: str, rows: list[Mapping[str, Value]]) -> Iterable[Statement]:
     """In parts of a few sizes, so that there are few statements to prepare."""
     _, names = _translated(sql)
     while rows:
         size = next(size for size in _SIZES if size <= len(rows))
-        yield _of_many_rows(sql, size), [_parameter(each.values[name]) for each in rows[:size] for name in names]
+        yield _of_many_rows(sql, size), [_parameter(values[name]) for values in rows[:size] for name in names]
         rows = rows[size:]
-
-
-@lru_cache(200)
-def _table(sql: str) -> str:
-    """That the statement changes; of one that changes none, itself."""
-    found = _CHANGE.match(sql)
-    return found[1] if found else sql
 
 
 @lru_cache(200)

@@ -7,8 +7,9 @@ from typing import Any
 import psycopg
 
 from campana.store.database import Ahead, Page, Position, R, Value, page_of, page_sql
+from campana.store.pending import Pending
 from campana.store.postgres_connection import Connection, Silent
-from campana.store.postgres_statements import Put, in_few, with_parameters
+from campana.store.postgres_statements import in_few, with_parameters
 
 
 class CommitUnknown(Exception):
@@ -18,7 +19,19 @@ class CommitUnknown(Exception):
 class PostgresTx:
     """A transaction on one connection; it begins with its first statement."""
 
-    __slots__ = ("_begin", "_connection", "_held", "_put", "_salt", "begun", "heads", "notices", "now", "seen", "wrote")
+    __slots__ = (
+        "_begin",
+        "_connection",
+        "_held",
+        "_pending",
+        "_salt",
+        "begun",
+        "heads",
+        "notices",
+        "now",
+        "seen",
+        "wrote",
+    )
 
     def __init__(self, connection: Connection, begin: str, salt: str) -> None:
         """`begin`: the statement that begins it; '' for statements that stand alone."""
@@ -26,7 +39,7 @@ class PostgresTx:
         self._begin = begin
         self._salt = salt
         self._held: set[str] = set()
-        self._put: dict[object, Put] = {}
+        self._pending = Pending()
         self.begun = not begin
         self.heads: dict[str, int] = {}
         self.seen: dict[object, Any] = {}
@@ -74,12 +87,11 @@ class PostgresTx:
 
     def put(self, sql: str, /, **values: Value) -> None:
         self.wrote = True
-        self._put[object()] = Put(sql, values)
+        self._pending.add(sql, values)
 
     def put_last(self, key: str, sql: str, /, **values: Value) -> None:
         self.wrote = True
-        self._put.pop((key, sql), None)
-        self._put[key, sql] = Put(sql, values)
+        self._pending.add(sql, values, key)
 
     def lock(self, *resources: str) -> None:
         wanted = set(resources) - self._held
@@ -103,8 +115,8 @@ class PostgresTx:
             self.lock(resource)
             return
         # In one way there and back: a statement behind the lock sees what those that it waited for have committed.
-        self._put["begin"] = Put(self._begin, {})
-        self._put["lock"] = Put("SELECT pg_advisory_xact_lock(:number)", {"number": self._number(resource)})
+        self._pending.add(self._begin, {})
+        self._pending.add("SELECT pg_advisory_xact_lock(:number)", {"number": self._number(resource)})
         self.begun = True
         self._held.add(resource)
         by_look: dict[Callable[[Any, Sequence[Any]], None], list[Any]] = {}
@@ -118,7 +130,7 @@ class PostgresTx:
 
     def finish(self) -> None:
         """Write what was put, and commit, if there is anything to commit. Raises `CommitUnknown`."""
-        last = in_few(self._put.values())
+        last = in_few(self._pending.take())
         if self._begin and (self.begun or last):
             self._commit(last)
         else:
@@ -159,11 +171,11 @@ class PostgresTx:
         text, parameters = with_parameters(sql, values)
         self.wrote = self.wrote or not text.lstrip().startswith("SELECT")
         self._start()
-        if not self._put:
+        if not self._pending.groups:
             return self._connection.execute(text, parameters)
-        put, self._put = in_few(self._put.values()), {}
+        earlier = in_few(self._pending.take())
         with self._connection.pipeline():
-            for each in put:
+            for each in earlier:
                 self._connection.execute(*each)
             return self._connection.execute(text, parameters)
 

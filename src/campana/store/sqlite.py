@@ -12,9 +12,10 @@ import asyncio
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Concatenate, NamedTuple
 
@@ -37,6 +38,7 @@ from campana.store.database import (
     page_of,
     page_sql,
 )
+from campana.store.pending import Pending
 
 OLDEST_SQLITE = (3, 35, 0)  # the first with RETURNING
 BATCH_CALLS_MAX = 128
@@ -50,28 +52,31 @@ LOG_PAGES_MAX = 16_384  # 64 MiB: the longer the log, the more has to be searche
 class SqliteTx:
     """A transaction on one connection."""
 
-    __slots__ = ("_connection", "heads", "notices", "now", "seen")
+    __slots__ = ("_connection", "_pending", "heads", "notices", "now", "seen", "wrote")
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._pending = Pending()
         self.heads: dict[str, int] = {}
         self.seen: dict[object, Any] = {}
         self.now = 0
         self.notices: list[object] = []
+        self.wrote = False
+        """Whether anything was put since it was last set to False."""
 
     def one(self, row: type[R], sql: str, /, **values: Value) -> R | None:
-        found = self._connection.execute(sql, values).fetchone()
+        found = self._execute(sql, values).fetchone()
         return None if found is None else row(*found)
 
     def all(self, row: type[R], sql: str, /, **values: Value | Sequence[str]) -> list[R]:
-        return [row(*found) for found in self._connection.execute(*_expanded(sql, values))]
+        return [row(*found) for found in self._execute(*_expanded(sql, values))]
 
     def first(self, sql: str, /, **values: Value) -> tuple[Any, ...] | None:
-        found: tuple[Any, ...] | None = self._connection.execute(sql, values).fetchone()
+        found: tuple[Any, ...] | None = self._execute(sql, values).fetchone()
         return found
 
     def rows(self, sql: str, /, **values: Value) -> list[tuple[Any, ...]]:
-        return self._connection.execute(sql, values).fetchall()
+        return self._execute(sql, values).fetchall()
 
     def scalar(self, sql: str, /, **values: Value) -> Any:
         found = self.first(sql, **values)
@@ -92,17 +97,19 @@ class SqliteTx:
         values["limit"] = limit + 1
         for index, value in enumerate(after or ()):
             values[f"after_{index}"] = value
-        rows = self._connection.execute(*_expanded(page_sql(sql, key, after, descending), values))
+        rows = self._execute(*_expanded(page_sql(sql, key, after, descending), values))
         return page_of([row(*found) for found in rows], key, limit)
 
     def run(self, sql: str, /, **values: Value | Sequence[str]) -> int:
-        return self._connection.execute(*_expanded(sql, values)).rowcount
+        return self._execute(*_expanded(sql, values)).rowcount
 
     def put(self, sql: str, /, **values: Value) -> None:
-        self._connection.execute(sql, values)
+        self.wrote = True
+        self._pending.add(sql, values)
 
     def put_last(self, key: str, sql: str, /, **values: Value) -> None:
-        self._connection.execute(sql, values)
+        self.wrote = True
+        self._pending.add(sql, values, key)
 
     def lock(self, *resources: str) -> None:
         """Nothing to do: there is one writer."""
@@ -113,6 +120,36 @@ class SqliteTx:
 
     def announce(self, notice: object) -> None:
         self.notices.append(notice)
+
+    def look_ahead(self, aheads: Iterable[Ahead]) -> None:
+        """For calls that follow one another from here on."""
+        by_look: dict[Callable[[Any, Sequence[Any]], None], list[Any]] = {}
+        for each in aheads:
+            by_look.setdefault(each.look, []).append(each.wanted)
+        for look, wanted in by_look.items():
+            look(self, wanted)
+
+    def forget(self) -> None:
+        """What was looked up ahead: who comes now may change it."""
+        self.heads.clear()
+        self.seen.clear()
+
+    def flush(self) -> None:
+        """Write what was put."""
+        for rows in self._pending.take():
+            if len(rows.by_key) == 1:
+                self._connection.execute(rows.sql, *rows.by_key.values())
+            else:
+                self._connection.executemany(rows.sql, rows.by_key.values())
+
+    def drop(self) -> None:
+        """What was put is not to be written."""
+        self._pending.take()
+
+    def _execute(self, sql: str, values: Mapping[str, Any]) -> sqlite3.Cursor:
+        if self._pending.groups:
+            self.flush()
+        return self._connection.execute(sql, values)
 
 
 def _expanded(sql: str, values: Mapping[str, Value | Sequence[str]]) -> tuple[str, Mapping[str, Any]]:
@@ -137,6 +174,9 @@ class _Waiting(NamedTuple):
     future: asyncio.Future[Any]
     context: Context
     """The caller's: which request the log lines and spans of the work belong to."""
+    together: bool
+    """Whether it writes only what belongs to its resource, so that others like it may look up ahead with it."""
+    ahead: Ahead | None
 
 
 class _Done(NamedTuple):
@@ -240,12 +280,12 @@ class SqliteDatabase:
     async def write(self, work: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._write(lambda tx: work(tx, *args, **kwargs))
 
-    async def _write(self, call: Callable[[SqliteTx], T]) -> T:
+    async def _write(self, call: Callable[[SqliteTx], T], *, together: bool = False, ahead: Ahead | None = None) -> T:
         if self._closed or len(self._waiting) >= WAITING_CALLS_MAX:
             raise ServiceUnavailable(UNAVAILABLE)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._waiting.append(_Waiting(call, future, copy_context()))
+        self._waiting.append(_Waiting(call, future, copy_context(), together, ahead))
         if not self._busy:
             self._busy = True
             # Soon: what else this turn of the loop brings comes along. For them all, so in the name of none.
@@ -265,12 +305,7 @@ class SqliteDatabase:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        def call(tx: SqliteTx) -> T:
-            if ahead is not None:
-                ahead.look(tx, [ahead.wanted])
-            return work(tx, *args, **kwargs)
-
-        return await self._write(call)
+        return await self._write(lambda tx: work(tx, *args, **kwargs), together=True, ahead=ahead)
 
     def write_now(self, work: Callable[[SqliteTx], T]) -> T:
         """`write` for callers without an event loop: start-up, commands. Blocks until it is on disk."""
@@ -298,17 +333,26 @@ class SqliteDatabase:
             self._refuse(loop, batch, kept_out)
             return
         done: list[_Done] = []
-        notices: list[object] = []
+        tx = SqliteTx(self._writing)
         run = self._run_apart if savepoints else self._run_alone if len(batch) == 1 else self._run
         try:
-            for waiting in batch:
-                done.append(run(waiting, notices))
-        except _WroteBeforeRefusal:
-            self._run_again(loop, batch, kept_out_s)
+            for index, waiting in enumerate(batch):
+                if savepoints or not waiting.together or index == 0 or not batch[index - 1].together:
+                    tx.forget()
+                    following = [waiting] if savepoints else takewhile(lambda each: each.together, batch[index:])
+                    tx.look_ahead(each.ahead for each in following if each.ahead is not None)
+                done.append(run(tx, waiting))
+            tx.flush()
+        except (_WroteBeforeRefusal, sqlite3.IntegrityError) as error:
+            if savepoints or len(batch) == 1:
+                self._refuse(loop, batch, error)
+            else:
+                self._run_again(loop, batch, kept_out_s)
             return
         except Exception as error:
             self._refuse(loop, batch, error)
             return
+        notices = tx.notices
         self._metrics.store_batch.observe(len(batch))
         self._committer.submit(self._commit, loop, lambda commit: self._committed(loop, batch, done, notices, commit))
 
@@ -343,36 +387,37 @@ class SqliteDatabase:
             return error
         return None
 
-    def _run_alone(self, waiting: _Waiting, notices: list[object]) -> _Done:
+    def _run_alone(self, tx: SqliteTx, waiting: _Waiting) -> _Done:
         """A batch of one: refused, it takes the transaction with it. Only these define tables (migrations)."""
-        tx = SqliteTx(self._writing)
-        result = waiting.context.run(waiting.work, tx)
-        notices.extend(tx.notices)
-        return _Done(waiting.future, result, None)
+        return _Done(waiting.future, waiting.context.run(waiting.work, tx), None)
 
-    def _run(self, waiting: _Waiting, notices: list[object]) -> _Done:
+    def _run(self, tx: SqliteTx, waiting: _Waiting) -> _Done:
         """One of several; raises _WroteBeforeRefusal if there is something of it to undo."""
         connection = self._writing
-        changes = connection.total_changes
+        changes, announced, tx.wrote = connection.total_changes, len(tx.notices), False
         try:
-            return self._run_alone(waiting, notices)
+            return self._run_alone(tx, waiting)
         except Exception as error:
             if not connection.in_transaction:
                 raise
-            if connection.total_changes != changes:
+            if tx.wrote or connection.total_changes != changes:
                 raise _WroteBeforeRefusal from error
+            del tx.notices[announced:]
             return _Done(waiting.future, None, _translated(error))
 
-    def _run_apart(self, waiting: _Waiting, notices: list[object]) -> _Done:
+    def _run_apart(self, tx: SqliteTx, waiting: _Waiting) -> _Done:
         """One of several, with a savepoint."""
-        connection = self._writing
+        connection, announced = self._writing, len(tx.notices)
         connection.execute("SAVEPOINT call")
         try:
-            done = self._run_alone(waiting, notices)
+            done = self._run_alone(tx, waiting)
+            tx.flush()
         except Exception as error:
             if not connection.in_transaction:
                 raise
             connection.execute("ROLLBACK TO call")
+            tx.drop()
+            del tx.notices[announced:]
             done = _Done(waiting.future, None, _translated(error))
         connection.execute("RELEASE call")
         return done
