@@ -44,6 +44,8 @@ LOOK_S: Final = 1.0
 TOGETHER_MAX: Final = 32
 """Calls in one transaction: what waits behind them on other nodes waits for all of them."""
 ATTEMPTS_MAX: Final = 8
+COLLISIONS_MAX: Final = 3
+"""After so many it is no race."""
 PAUSE_S: Final = 0.01
 
 
@@ -377,6 +379,8 @@ class PostgresDatabase:
                     finally:
                         connection.patient = False
             except _AGAIN as error:
+                if isinstance(error, errors.UniqueViolation) and attempt == COLLISIONS_MAX:
+                    raise
                 self._metrics.store_again.labels(type(error).__name__).inc()
                 log.debug("store.again", reason=type(error).__name__, attempt=attempt)
                 # Apart from one another, or they would meet again.
