@@ -113,10 +113,11 @@ def test_who_was_put_out_between_two_of_them_is_out(hall: Database) -> None:
             together(hall, BOB, whether_in),
             together(hall, BOB, whether_in),
             hall.write_in_turn(CHANNEL, put_out),
+            hall.write_in_turn(CHANNEL, whether_in),
             together(hall, BOB, whether_in),
         )
 
-    assert asyncio.run(story()) == [True, True, None, False]
+    assert asyncio.run(story()) == [True, True, None, False, False]
 
 
 def test_the_newest_message_is_noted_whichever_of_them_came_last(hall: Database) -> None:
