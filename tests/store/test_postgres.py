@@ -14,7 +14,7 @@ from tests import stores
 from campana.errors import BadRequest, ServiceUnavailable
 from campana.store import app_instances, migrate, postgres_connection, secrets, topics
 from campana.store.app_instances import AppInstance
-from campana.store.database import CannotOpen, Row, Tx
+from campana.store.database import CannotOpen, Question, Row, Tx
 from campana.store.postgres import PostgresDatabase
 from campana.store.postgres_tx import PostgresTx
 from campana.store.topics import Entry
@@ -360,7 +360,7 @@ def test_one_of_several_whose_last_statement_is_wrong_fails_alone(
     fine, no, fine_too = together(pg, other, in_turn, wrong, right)
 
     assert (fine[0], type(no), fine_too) == (1, psycopg.errors.InvalidTextRepresentation, None)
-    assert pg.read_now(lambda tx: tx.rows("SELECT name, number FROM counted ORDER BY name")) == [
+    assert pg.read_now(lambda tx: tx.answers([Question("SELECT name, number FROM counted ORDER BY name", {})])[0]) == [
         ("calls", 1),
         ("right", 1),
     ]
@@ -378,10 +378,13 @@ def test_what_was_put_has_the_same_effect_in_fewer_statements(pg: PostgresDataba
     pg.write_now(lambda tx: secrets.get_or_make(tx, "head", "?"))
     pg.write_now(write)
 
-    assert pg.read_now(lambda tx: tx.rows("SELECT name, number FROM counted ORDER BY name")) == [
+    assert pg.read_now(lambda tx: tx.answers([Question("SELECT name, number FROM counted ORDER BY name", {})])[0]) == [
         (f"{number:02}", number) for number in range(75)
     ]
-    assert pg.read_now(lambda tx: dict(tx.rows("SELECT name, value FROM secrets"))) == {"head": "74", "tail": "12"}
+    assert pg.read_now(lambda tx: dict(tx.answers([Question("SELECT name, value FROM secrets", {})])[0])) == {
+        "head": "74",
+        "tail": "12",
+    }
 
 
 def test_a_read_looks_at_one_moment(pg: PostgresDatabase, other: PostgresDatabase) -> None:

@@ -17,6 +17,7 @@ from campana import store
 from campana.errors import Conflict
 from campana.store.database import Page, Position, R, Row, Value, page_sql
 from campana.store.sqlite import SqliteDatabase, SqliteTx
+from campana.store.standing import MANY as TOGETHER
 from campana.store.standing import Wanted
 from campana.store.topics import Entry
 
@@ -34,7 +35,6 @@ FUNCTIONS: dict[str, Callable[..., object]] = {
 }
 
 MAY_SCAN_OR_SORT = {
-    ("standing.look_ahead", "SCAN asked"): "the calls that share a transaction, 32 at most",
     ("migrate.state", "SCAN migrations"): "a row for each migration, read once at start",
     ("migrate.apply", "SCAN migrations"): "the same",
     ("migrate.oldest", "SCAN oldest_version"): "one row, or none",
@@ -111,12 +111,12 @@ def anything(hint: Any, length: int) -> object:
         return hint(1)
     if origin is UnionType or origin is typing.Union:
         return None if NoneType in inner else anything(inner[0], length)
+    if inner == (Wanted,):  # few and many are looked up in different ways
+        return [Wanted("a", "b", f"{number}") for number in range(TOGETHER * (length - 1) + 1)]
     if origin in (collections.abc.Iterable, collections.abc.Sequence):
         return [anything(inner[0], length)] * length
     if hint is Entry:
         return Entry(topic="t")
-    if hint is Wanted:
-        return Wanted("a", "b", "c")
     assert issubclass(hint, Row), f"give this test a value for {hint}"
     fields = typing.get_type_hints(hint)
     return hint(**{name: anything(fields[name], length) for name in hint.__struct_fields__})

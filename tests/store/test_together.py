@@ -9,7 +9,7 @@ from campana.clock import Ids
 from campana.store import app_instances, channels, idempotency, identities, memberships, standing, topics
 from campana.store.app_instances import AppInstance
 from campana.store.channels import Channel
-from campana.store.database import Ahead, Database, Tx
+from campana.store.database import Ahead, Database, Question, Tx
 from campana.store.idempotency import Kept
 from campana.store.identities import Identity
 from campana.store.memberships import Membership
@@ -159,5 +159,7 @@ def test_one_whose_rows_collide_fails_alone(hall: Database) -> None:
 
     assert (first, second) == ("a", "b")
     assert isinstance(failed, Exception)
-    names = hall.read_now(lambda tx: tx.rows("SELECT name FROM secrets WHERE value = '1' ORDER BY name"))
+    names = hall.read_now(
+        lambda tx: tx.answers([Question("SELECT name FROM secrets WHERE value = '1' ORDER BY name", {})])[0]
+    )
     assert names == [("a",), ("b",), ("there",)]

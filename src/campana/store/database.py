@@ -5,7 +5,7 @@ since the epoch; rows come back as frozen structs. What differs between engines 
 these two protocols.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, Protocol, TypeVar
 
 import msgspec
@@ -36,6 +36,13 @@ class Page(msgspec.Struct, Generic[R], frozen=True):
     next: Position | None
 
 
+class Question(NamedTuple):
+    """A statement that reads, with the values of its parameters as in `Tx.all`."""
+
+    sql: str
+    values: Mapping[str, Value | Sequence[str]]
+
+
 class Tx(Protocol):
     """One transaction. Statements see what it has written; nobody else does before the commit."""
 
@@ -55,8 +62,8 @@ class Tx(Protocol):
     def first(self, sql: str, /, **values: Value) -> tuple[Any, ...] | None:
         """The columns of the first row, or None."""
 
-    def rows(self, sql: str, /, **values: Value) -> Sequence[tuple[Any, ...]]:
-        """The columns of every row."""
+    def answers(self, questions: Sequence["Question"]) -> list[list[tuple[Any, ...]]]:
+        """The columns of every row, for each of several statements that are asked at once."""
 
     def scalar(self, sql: str, /, **values: Value) -> Any:
         """The first column of the first row, or None."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-from campana.store.database import Ahead, Page, Position, R, Value, page_of, page_sql
+from campana.store.database import Ahead, Page, Position, Question, R, Value, page_of, page_sql
 from campana.store.pending import Pending
 from campana.store.postgres_connection import Connection, Silent
 from campana.store.postgres_statements import in_few, with_parameters
@@ -57,8 +57,14 @@ class PostgresTx:
     def first(self, sql: str, /, **values: Value) -> tuple[Any, ...] | None:
         return self._execute(sql, values).fetchone()
 
-    def rows(self, sql: str, /, **values: Value) -> list[tuple[Any, ...]]:
-        return self._execute(sql, values).fetchall()
+    def answers(self, questions: Sequence[Question]) -> list[list[tuple[Any, ...]]]:
+        self._start()
+        earlier = in_few(self._pending.take())
+        with self._connection.pipeline():
+            for put in earlier:
+                self._connection.execute(*put)
+            found = [self._connection.execute(*with_parameters(*each)) for each in questions]
+        return [each.fetchall() for each in found]
 
     def scalar(self, sql: str, /, **values: Value) -> Any:
         found = self.first(sql, **values)

@@ -32,6 +32,7 @@ from campana.store.database import (
     P,
     Page,
     Position,
+    Question,
     R,
     T,
     Value,
@@ -75,8 +76,8 @@ class SqliteTx:
         found: tuple[Any, ...] | None = self._execute(sql, values).fetchone()
         return found
 
-    def rows(self, sql: str, /, **values: Value) -> list[tuple[Any, ...]]:
-        return self._execute(sql, values).fetchall()
+    def answers(self, questions: Sequence[Question]) -> list[list[tuple[Any, ...]]]:
+        return [self._execute(*_expanded(*each)).fetchall() for each in questions]
 
     def scalar(self, sql: str, /, **values: Value) -> Any:
         found = self.first(sql, **values)
