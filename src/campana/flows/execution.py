@@ -4,6 +4,7 @@ Invocations alone are handed out, as notices that the runner gets after the comm
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import msgspec
 
@@ -14,10 +15,11 @@ from campana.flows import machine, payload
 from campana.flows.machine import AwaitingCallback, Completed, Deleted, Invoking, Plan, State, Step, Verdict
 from campana.flows.revision import Revision
 from campana.limits import CLOCK_PUT_BACK_MS, STATUS_DETAIL_CHARACTERS
+from campana.settings import Flows
 from campana.store import channels, executions, memberships, messages, sub_channels
 from campana.store.channel_flows import ChannelFlow
 from campana.store.database import Tx
-from campana.store.executions import Execution
+from campana.store.executions import Execution, OnItsWay
 from campana.store.messages import Message
 from campana.unit_of_work import UnitOfWork
 
@@ -25,6 +27,7 @@ CREATE, UPDATE = "CREATE", "UPDATE"
 INVOKING, AWAITING_CALLBACK = "INVOKING", "AWAITING_CALLBACK"
 KEEP_COMPLETED_MS = 60 * 60 * 1000
 """There is one for each message that was sent: an hour of them, not 48."""
+PLANS_KEPT = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ _processors = msgspec.json.Decoder(list[Processor])
 
 def start(unit: UnitOfWork, operation: str, message: Message, proposed: Revision, flow: ChannelFlow) -> None:
     """Send `proposed` through the processors of `flow` as it stands now; the first is invoked after the commit."""
-    plan = _plan(unit, flow)
+    plan, plan_text = _plan_of(flow.processors, unit.settings.flows)
     state = machine.begin(unit.now, unit.ids.token)
     text = msgspec.json.encode(proposed).decode()
     fresh = Execution(
@@ -97,7 +100,7 @@ def start(unit: UnitOfWork, operation: str, message: Message, proposed: Revision
         message_id=message.id,
         channel_arn=message.channel_arn,
         operation=operation,
-        plan=msgspec.json.encode(plan).decode(),
+        plan=plan_text,
         state=INVOKING,
         step=0,
         tries=0,
@@ -134,20 +137,21 @@ def callback(
 
     `was_pending`: the execution waited for this callback when the request arrived, before it queued for the lock.
     """
-    execution = executions.by_callback(unit.tx, callback_id)
-    if execution is None or execution.channel_arn != channel_arn:
+    found = executions.by_callback(unit.tx, callback_id)
+    if found is None or found.execution.channel_arn != channel_arn:
         raise _late() if was_pending else Forbidden()
+    if not (found.has_channel and found.has_app_instance):
+        raise Forbidden
+    execution, message = found.execution, found.message
     if answer.message_id != execution.message_id:
         raise BadRequest("ChannelMessage.MessageId is not the message of this callback.")
-    if answer.sub_channel_id is not None:
-        message = messages.find(unit.tx, channel_arn, execution.message_id)
-        if message is not None and answer.sub_channel_id != message.sub_channel_id:
-            raise BadRequest("A processor can't move a message to another sub-channel.")
+    if answer.sub_channel_id is not None and message is not None and answer.sub_channel_id != message.sub_channel_id:
+        raise BadRequest("A processor can't move a message to another sub-channel.")
     event = machine.CallbackReceived(callback_id, deny=deny, edited=_edits(answer))
     tracing.current().link(execution.trace)
     unit.tx.announce(CalledBack(callback_id, deny))
     try:
-        if not _advance(unit, execution, event, answer):
+        if not _advance_found(unit, found, event, answer):
             raise Forbidden
     except machine.NotKnown:
         raise _late() if was_pending else Forbidden() from None
@@ -165,15 +169,15 @@ def answer(unit: UnitOfWork, execution_id: str, callback_id: str, fields: Channe
 
     Raises BadRequest for an answer that a callback would be refused for.
     """
-    execution = executions.find(unit.tx, execution_id)
-    if execution is None or execution.callback_id != callback_id or not _is_pending(execution):
+    found = executions.find(unit.tx, execution_id)
+    if found is None or found.execution.callback_id != callback_id or not _is_pending(found.execution):
         return
-    if fields.message_id != execution.message_id:
+    if fields.message_id != found.execution.message_id:
         raise BadRequest("ChannelMessage.MessageId is not the message of this callback.")
-    if channels.find(unit.tx, execution.channel_arn) is None:
-        executions.delete(unit.tx, execution)
+    if not found.has_channel:
+        executions.delete(unit.tx, found.execution)
         return
-    _advance(unit, execution, machine.CallbackReceived(callback_id, deny=deny, edited=_edits(fields)), fields)
+    _advance_found(unit, found, machine.CallbackReceived(callback_id, deny=deny, edited=_edits(fields)), fields)
 
 
 def _is_pending(execution: Execution) -> bool:
@@ -184,10 +188,10 @@ def _late() -> Conflict:
     return Conflict("There was a conflict processing the request. Try your request again.")
 
 
-def cancel(unit: UnitOfWork, message_id: str) -> None:
+def cancel(unit: UnitOfWork, message: Message) -> None:
     """The message was redacted: a pending edit of it is dropped."""
-    if (execution := find_pending(unit.tx, message_id)) is not None:
-        _advance(unit, execution, machine.Cancelled())
+    if (execution := find_pending(unit.tx, message.id)) is not None:
+        _advance(unit, execution, message, machine.Cancelled())
 
 
 def wake(unit: UnitOfWork, execution_id: str) -> None:
@@ -200,33 +204,35 @@ def report(unit: UnitOfWork, execution_id: str, event: machine.Event) -> None:
 
     Its channel is to be locked: then of several nodes that find it due one invokes, and the others find that done.
     """
-    execution = executions.find(unit.tx, execution_id)
-    if execution is None:
+    found = executions.find(unit.tx, execution_id)
+    if found is None:
         return
-    if channels.find(unit.tx, execution.channel_arn) is None:
-        executions.delete(unit.tx, execution)  # dropped with its channel, silently (spec/channel-flows.md §6)
+    if not found.has_channel:
+        executions.delete(unit.tx, found.execution)  # dropped with its channel, silently (spec/channel-flows.md §6)
         return
-    _advance(unit, execution, event)
+    _advance_found(unit, found, event)
 
 
 # The machine's shell
 
 
-def _message_of(tx: Tx, execution: Execution) -> Message | None:
-    """None as well if its sub-channel was removed: all its messages go then, not all of them at once."""
-    message = messages.find(tx, execution.channel_arn, execution.message_id)
-    if message is None or not message.sub_channel_id:
-        return message
-    there = sub_channels.find(tx, message.channel_arn, message.sub_channel_id) is not None
-    return message if there else None
+def _advance_found(
+    unit: UnitOfWork, found: OnItsWay, event: machine.Event, answer: ChannelMessageCallback | None = None
+) -> bool:
+    if found.message is not None:
+        unit.know({found.message.sender_arn: found.sender_name})
+    return _advance(unit, found.execution, found.message, event, answer)
 
 
 def _advance(
-    unit: UnitOfWork, execution: Execution, event: machine.Event, answer: ChannelMessageCallback | None = None
+    unit: UnitOfWork,
+    execution: Execution,
+    message: Message | None,
+    event: machine.Event,
+    answer: ChannelMessageCallback | None = None,
 ) -> bool:
     """False: there is nothing to advance, as the message was dropped with its sub-channel."""
-    plan = _plans.decode(execution.plan)
-    message = _message_of(unit.tx, execution)
+    plan = _read_plan(execution.plan)
     if message is None and _is_pending(execution):
         executions.delete(unit.tx, execution)  # silently (spec/channel-flows.md §6)
         return False
@@ -402,10 +408,11 @@ def _verdict(state: State) -> str | None:
     return None
 
 
-def _plan(unit: UnitOfWork, flow: ChannelFlow) -> Plan:
-    waits = unit.settings.flows
-    ordered = sorted(_processors.decode(flow.processors), key=lambda each: each.execution_order)
-    return Plan(
+@lru_cache(PLANS_KEPT)
+def _plan_of(processors: str, waits: Flows) -> tuple[Plan, str]:
+    """With its JSON. All messages of a flow have the same one, until it is changed."""
+    ordered = sorted(_processors.decode(processors), key=lambda each: each.execution_order)
+    plan = Plan(
         steps=tuple(
             Step(each.name, each.configuration.lambda_.resource_arn, machine.FallbackAction(each.fallback_action))
             for each in ordered
@@ -416,6 +423,12 @@ def _plan(unit: UnitOfWork, flow: ChannelFlow) -> Plan:
         keep_ms=KEEP_COMPLETED_MS,
         keep_failed_ms=waits.callback_timeout_ms,
     )
+    return plan, msgspec.json.encode(plan).decode()
+
+
+@lru_cache(PLANS_KEPT)
+def _read_plan(text: str) -> Plan:
+    return _plans.decode(text)
 
 
 def _state(execution: Execution) -> State:

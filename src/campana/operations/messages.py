@@ -213,7 +213,7 @@ def redact_channel_message(call: Call, request: RedactChannelMessageRequest) -> 
     message = call.message
     assert message is not None
     if message.redacted_at is None:
-        execution.cancel(call, message.id)
+        execution.cancel(call, message)
         redacted = msgspec.structs.replace(Revision(content="").on(message), redacted_at=call.now, updated_at=call.now)
         messages.update(call.tx, redacted)
         events.publish_message(call, events.REDACT_CHANNEL_MESSAGE, redacted)
