@@ -22,6 +22,7 @@ from campana.store import (
     admins,
     app_instances,
     bans,
+    channel_flows,
     channels,
     identities,
     memberships,
@@ -174,6 +175,12 @@ class Call(UnitOfWork):
         elif app_instances.find(self.tx, found.app_instance_arn) is None:
             raise Forbidden
         return found
+
+    @property
+    def flow(self) -> channel_flows.ChannelFlow | None:
+        """The flow that the channel is associated with. For calls that name a bearer."""
+        assert self._standing is not None
+        return self._standing.flow
 
     @cached_property
     def sub_channel_id(self) -> str:

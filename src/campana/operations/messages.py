@@ -24,7 +24,7 @@ from campana.flows import execution
 from campana.flows.revision import TOO_LONG, Revision, attributes_json, check_standard_sizes, push_json
 from campana.limits import MESSAGE_LISTS, MESSAGE_READS, MESSAGE_WRITES
 from campana.operations.registry import operation
-from campana.store import channel_flows, executions, memberships, messages
+from campana.store import executions, memberships, messages
 from campana.store.channel_flows import ChannelFlow
 from campana.store.database import Tx
 from campana.store.messages import Message
@@ -44,9 +44,7 @@ def _check_sizes(type: str, content: str, metadata: str | None) -> None:
 
 def _flow_for(call: Call, type: str) -> ChannelFlow | None:
     """The flow that a message of this type has to pass in the channel."""
-    if call.channel.channel_flow_arn is None or type != "STANDARD":
-        return None
-    return channel_flows.find(call.tx, call.channel.channel_flow_arn)
+    return call.flow if type == "STANDARD" else None
 
 
 def _next_time(call: Call) -> int:

@@ -1,8 +1,9 @@
-"""The three rows that nearly every call in a channel begins with, in one statement instead of three."""
+"""The rows that nearly every call in a channel begins with, in one statement instead of four."""
 
 from typing import NamedTuple
 
 from campana.store import identities
+from campana.store.channel_flows import ChannelFlow
 from campana.store.channels import Channel
 from campana.store.database import Row, Tx
 from campana.store.identities import Identity
@@ -16,19 +17,23 @@ class Standing(NamedTuple):
     channel: Channel | None
     membership: Membership | None
     """Not one in a sub-channel."""
+    flow: ChannelFlow | None
+    """The one that the channel is associated with."""
 
 
 def find(tx: Tx, bearer_arn: str, channel_arn: str) -> Standing:
     """As `identities.find`, `channels.find` and `memberships.find`."""
     found = tx.first(_SQL, bearer=bearer_arn, channel=channel_arn)
     if found is None:  # there is no such channel
-        return Standing(identities.find(tx, bearer_arn), None, None)
+        return Standing(identities.find(tx, bearer_arn), None, None, None)
     bearer, rest = found[:_OF_IDENTITY], found[_OF_IDENTITY:]
-    channel, membership = rest[:_OF_CHANNEL], rest[_OF_CHANNEL:]
+    channel, rest = rest[:_OF_CHANNEL], rest[_OF_CHANNEL:]
+    membership, flow = rest[:_OF_MEMBERSHIP], rest[_OF_MEMBERSHIP:]
     return Standing(
         None if bearer[0] is None else Identity(*bearer),
         Channel(*channel),
         None if membership[0] is None else Membership(*membership),
+        None if flow[0] is None else ChannelFlow(*flow),
     )
 
 
@@ -37,11 +42,14 @@ def _columns(row: type[Row], table: str) -> str:
 
 
 _OF_IDENTITY, _OF_CHANNEL = len(Identity.__struct_fields__), len(Channel.__struct_fields__)
+_OF_MEMBERSHIP = len(Membership.__struct_fields__)
 _SQL = f"""
-    SELECT {_columns(Identity, "i")}, {_columns(Channel, "c")}, {_columns(Membership, "m")}
+    SELECT {_columns(Identity, "i")}, {_columns(Channel, "c")}, {_columns(Membership, "m")},
+        {_columns(ChannelFlow, "f")}
     FROM channels c
     LEFT JOIN identities i ON i.arn = :bearer AND i.deleted_at IS NULL
         AND EXISTS (SELECT 1 FROM app_instances a WHERE a.arn = i.app_instance_arn)
     LEFT JOIN memberships m ON m.channel_arn = :channel AND m.member_arn = :bearer AND m.sub_channel_id = ''
+    LEFT JOIN channel_flows f ON f.arn = c.channel_flow_arn
     WHERE c.arn = :channel
 """
