@@ -77,6 +77,9 @@ class Tx(Protocol):
     def put(self, sql: str, /, **values: Value) -> None:
         """As `run`, for those who do not look at the number of rows: it need not be waited for."""
 
+    def put_if(self, refusal: Exception, sql: str, /, **values: Value) -> None:
+        """As `put`, for a change that is conditional: if it concerns no row, `refusal` is raised, before the commit."""
+
     def lock(self, *resources: str) -> None:
         """Keep other writers of these resources (ARNs) out until the end of the transaction.
 

@@ -186,8 +186,9 @@ def insert(tx: Tx, execution: Execution) -> None:
 
 
 def save(tx: Tx, execution: Execution) -> None:
-    """Compare and set: raises Conflict if somebody changed it since it was read."""
-    changed = tx.run(
+    """Compare and set: Conflict if somebody changed it since it was read."""
+    tx.put_if(
+        _changed(),
         """
         UPDATE executions SET state = :state, step = :step, tries = :tries, callback_id = :callback, due_at = :due_at,
             draft = :draft, version = version + 1
@@ -202,15 +203,16 @@ def save(tx: Tx, execution: Execution) -> None:
         draft=execution.draft,
         seen=execution.version,
     )
-    if changed == 0:
-        raise Conflict("There was a conflict processing the request. Try your request again.")
 
 
 def delete(tx: Tx, execution: Execution) -> None:
-    """Compare and set, too: raises Conflict."""
-    gone = tx.run("DELETE FROM executions WHERE id = :id AND version = :seen", id=execution.id, seen=execution.version)
-    if gone == 0:
-        raise Conflict("There was a conflict processing the request. Try your request again.")
+    """Compare and set, too."""
+    sql = "DELETE FROM executions WHERE id = :id AND version = :seen"
+    tx.put_if(_changed(), sql, id=execution.id, seen=execution.version)
+
+
+def _changed() -> Conflict:
+    return Conflict("There was a conflict processing the request. Try your request again.")
 
 
 def delete_of_message(tx: Tx, message_id: str) -> None:

@@ -120,7 +120,7 @@ class PostgresTx:
         self._begin = begin
         self._salt = salt
         self._held: set[str] = set()
-        self._put: list[tuple[str, list[Any] | None]] = []
+        self._put: list[_Put] = []
         self.begun = not begin
         self.heads: dict[str, int] = {}
         self.notices: list[object] = []
@@ -163,13 +163,18 @@ class PostgresTx:
 
     def put(self, sql: str, /, **values: Value) -> None:
         self.wrote = True
-        self._put.append(_with_parameters(sql, values))
+        self._put.append((*_with_parameters(sql, values), None))
+
+    def put_if(self, refusal: Exception, sql: str, /, **values: Value) -> None:
+        """The refusal comes as _Unmet, out of a later statement or `send`: maybe in another call's turn."""
+        self.wrote = True
+        self._put.append((*_with_parameters(sql, values), refusal))
 
     def send(self) -> None:
         """What was put and is not with the server yet."""
         if self._put:
-            text, parameters = self._put.pop()
-            self._exchange(text, parameters)
+            *self._put, (text, parameters, refusal) = self._put
+            _require(self._exchange(text, parameters), refusal)
 
     def lock(self, *resources: str) -> None:
         wanted = set(resources) - self._held
@@ -212,9 +217,28 @@ class PostgresTx:
             return self._connection.execute(text, parameters)
         put, self._put = self._put, []
         with self._connection.pipeline():
-            for earlier in put:
-                self._connection.execute(*earlier)
-            return self._connection.execute(text, parameters)
+            found = [self._connection.execute(earlier, values) for earlier, values, _ in put]
+            asked = self._connection.execute(text, parameters)
+        for cursor, (_, _, refusal) in zip(found, put, strict=True):
+            _require(cursor, refusal)
+        return asked
+
+
+_Put = tuple[str, list[Any] | None, Exception | None]
+"""A statement, its parameters, and what it means if it concerns no row."""
+
+
+class _Unmet(Exception):
+    """A statement that was put has concerned no row, which a call is refused for."""
+
+    def __init__(self, refusal: Exception) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
+
+
+def _require(found: psycopg.Cursor[tuple[Any, ...]], refusal: Exception | None) -> None:
+    if refusal is not None and found.rowcount == 0:
+        raise _Unmet(refusal)
 
 
 def _with_parameters(sql: str, values: Mapping[str, Value | Sequence[str]]) -> tuple[str, list[Any] | None]:
@@ -467,10 +491,14 @@ class PostgresDatabase:
             except (*_AGAIN, psycopg.OperationalError, psycopg.InterfaceError):
                 raise
             except Exception as error:
-                if tx.wrote or isinstance(error, psycopg.Error):
+                if tx.wrote or isinstance(error, psycopg.Error | _Unmet):
                     raise _Apart from error
                 del tx.notices[announced:]
                 outcomes.append((waiting, error))
+        try:
+            tx.send()
+        except _Unmet as error:
+            raise _Apart from error
         return outcomes
 
     def _outcome(self, loop: asyncio.AbstractEventLoop, waiting: "_Waiting[Any]") -> Any:
@@ -582,6 +610,8 @@ class PostgresDatabase:
         try:
             result = work(tx)
             tx.send()
+        except _Unmet as unmet:
+            raise unmet.refusal from None
         except errors.ReadOnlySqlTransaction:
             connection.close()  # to a server that is no primary any more
             raise

@@ -95,6 +95,10 @@ class SqliteTx:
     def put(self, sql: str, /, **values: Value) -> None:
         self._connection.execute(sql, values)
 
+    def put_if(self, refusal: Exception, sql: str, /, **values: Value) -> None:
+        if self._connection.execute(sql, values).rowcount == 0:
+            raise refusal
+
     def lock(self, *resources: str) -> None:
         """Nothing to do: there is one writer."""
 
