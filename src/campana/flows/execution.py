@@ -96,7 +96,7 @@ def start(unit: UnitOfWork, operation: str, message: Message, proposed: Revision
     state = machine.begin(unit.now, unit.ids.token)
     text = msgspec.json.encode(proposed).decode()
     fresh = Execution(
-        id=unit.ids.uuid(),
+        id=unit.ids.uuid_in_time(unit.now),
         message_id=message.id,
         channel_arn=message.channel_arn,
         operation=operation,
