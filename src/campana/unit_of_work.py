@@ -6,7 +6,7 @@ operations need. Workers use `UnitOfWork` alone.
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from typing import Concatenate
+from typing import Concatenate, NamedTuple
 
 import msgspec
 
@@ -37,6 +37,14 @@ from campana.store.database import P, Page, Position, R, T, Tx
 _DAY_MS = 24 * 60 * 60 * 1000
 
 
+class _Newest(NamedTuple):
+    """Of the messages that a channel has got."""
+
+    id: str
+    at: int
+    not_behind: int
+
+
 class UnitOfWork:
     """What everything that decides gets, instead of a clock, a random source and a connection."""
 
@@ -48,6 +56,7 @@ class UnitOfWork:
         self.trace = ""
         """The traceparent that journal entries are to carry; '': that of the span under way."""
         self._entries: list[topics.Entry] = []
+        self._newest: dict[str, _Newest] = {}
         self._names: dict[str, str | None] = {}
 
     def journal(self, entry: topics.Entry) -> None:
@@ -55,8 +64,17 @@ class UnitOfWork:
         trace = self.trace or tracing.current().traceparent
         self._entries.append(msgspec.structs.replace(entry, trace=trace) if trace else entry)
 
+    def has_new_message(self, channel_arn: str, id: str, at: int, *, not_behind: int) -> None:
+        """As `channels.has_new_message`, when the work is done: once for all messages of a channel."""
+        newest = self._newest.get(channel_arn)
+        if newest is not None:
+            id, at = max(id, newest.id), newest.at if at < newest.at <= not_behind else at
+        self._newest[channel_arn] = _Newest(id, at, not_behind)
+
     def finish(self) -> None:
         """Write the journal entries, in topic order. The last thing before the commit."""
+        for channel_arn, newest in self._newest.items():
+            channels.has_new_message(self.tx, channel_arn, newest.id, newest.at, not_behind=newest.not_behind)
         if self._entries:
             topics.append(self.tx, self._entries, self.now)
 

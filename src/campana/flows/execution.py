@@ -3,6 +3,8 @@
 Invocations alone are handed out, as notices that the runner gets after the commit.
 """
 
+from collections.abc import Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -44,6 +46,18 @@ class Invocation:
     event: bytes
     trace: str
     """The traceparent of the call that proposed what is invoked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a function in this process has answered to an invocation."""
+
+    execution_id: str
+    callback_id: str
+    fields: ChannelMessageCallback
+    deny: bool
+    context: Context
+    """Whom the log lines about it belong to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,20 +178,31 @@ def callback(
         ) from None
 
 
-def answer(unit: UnitOfWork, execution_id: str, callback_id: str, fields: ChannelMessageCallback, deny: bool) -> None:
-    """The answer of a function in this process; about an execution that has moved on it changes nothing. As `report`.
+def answers(unit: UnitOfWork, of: Sequence[Answer]) -> list[BadRequest | None]:
+    """What functions in this process have answered, all in one channel; about an execution that has moved on an answer
+    changes nothing. As `report`.
 
-    Raises BadRequest for an answer that a callback would be refused for.
+    A BadRequest stands for an answer that a callback would be refused for.
     """
-    found = executions.find(unit.tx, execution_id)
-    if found is None or found.execution.callback_id != callback_id or not _is_pending(found.execution):
-        return
-    if fields.message_id != found.execution.message_id:
-        raise BadRequest("ChannelMessage.MessageId is not the message of this callback.")
+    found = executions.find_all(unit.tx, [each.execution_id for each in of])
+    # Once only: a function that was invoked again may have answered twice.
+    return [each.context.run(_answer, unit, found.pop(each.execution_id, None), each) for each in of]
+
+
+def _answer(unit: UnitOfWork, found: OnItsWay | None, answer: Answer) -> BadRequest | None:
+    if found is None or found.execution.callback_id != answer.callback_id or not _is_pending(found.execution):
+        return None
     if not found.has_channel:
         executions.delete(unit.tx, found.execution)
-        return
-    _advance_found(unit, found, machine.CallbackReceived(callback_id, deny=deny, edited=_edits(fields)), fields)
+        return None
+    if answer.fields.message_id != found.execution.message_id:
+        return BadRequest("ChannelMessage.MessageId is not the message of this callback.")
+    event = machine.CallbackReceived(answer.callback_id, deny=answer.deny, edited=_edits(answer.fields))
+    try:
+        _advance_found(unit, found, event, answer.fields)
+    except BadRequest as refusal:  # before anything was written
+        return refusal
+    return None
 
 
 def _is_pending(execution: Execution) -> bool:
@@ -348,7 +373,7 @@ def _note_new(unit: UnitOfWork, message: Message) -> None:
         channels.has_new_targeted_message(unit.tx, channel_arn, message.id, at, not_behind=not_behind)
         memberships.have_new_targeted_message(unit.tx, channel_arn, sub_channel_id, message.involved, unit.now)
         return
-    channels.has_new_message(unit.tx, channel_arn, message.id, at, not_behind=not_behind)
+    unit.has_new_message(channel_arn, message.id, at, not_behind=not_behind)
     if sub_channel_id:
         sub_channels.has_new_message(unit.tx, channel_arn, sub_channel_id, unit.now)
 

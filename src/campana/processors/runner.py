@@ -7,14 +7,16 @@ server dies in between, the lease runs out and the invocation is made again, wit
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 
 from campana import log, tracing
 from campana.clock import Clock, stopwatch
 from campana.errors import ApiError, Conflict, ServiceUnavailable
 from campana.flows import execution, machine
-from campana.flows.execution import CalledBack, Due, Ended, Invocation, InvocationFailure
+from campana.flows.execution import Answer, CalledBack, Due, Ended, Invocation, InvocationFailure
 from campana.metrics import Metrics
 from campana.processors import answer
+from campana.processors.gathering import Gathering
 from campana.processors.invokers import Accepted, Answered, Failed, Outcome, Stopped, Unreachable
 from campana.processors.targets import Targets
 from campana.store import executions
@@ -55,6 +57,7 @@ class Runner:
         self._tracing = tracing
         self._lease_ms = lease_ms
         self._handed_over = handed_over
+        self._answers = Gathering(db, units)
         self._seen_at = 0
         self._running: dict[tuple[str, str, int], Invocation] = {}
         self._called_back: dict[str, asyncio.Event] = {}  # of the running ones, by callback id
@@ -211,16 +214,8 @@ class Runner:
         """An answer that is none, or that the rules refuse, is the function's failure."""
         try:
             fields, deny = answer.parse(value, invocation.message_id)
-            await self._db.write_together(
-                invocation.channel_arn,
-                self._units.run_on,
-                invocation.channel_arn,
-                execution.answer,
-                invocation.execution_id,
-                invocation.callback_id,
-                fields,
-                deny,
-            )
+            about = (invocation.execution_id, invocation.callback_id)
+            await self._answers.write(invocation.channel_arn, Answer(*about, fields, deny, copy_context()))
         except (answer.NotAnAnswer, ApiError) as error:
             if isinstance(error, Conflict | ServiceUnavailable):
                 raise

@@ -5,7 +5,7 @@ since the epoch; rows come back as frozen structs. What differs between engines 
 these two protocols.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
 import msgspec
@@ -50,6 +50,9 @@ class Tx(Protocol):
 
     def first(self, sql: str, /, **values: Value) -> tuple[Any, ...] | None:
         """The columns of the first row, or None."""
+
+    def rows(self, sql: str, /, **values: Value | Sequence[str]) -> Iterable[tuple[Any, ...]]:
+        """The columns of every row. Sequences are as in `all`."""
 
     def scalar(self, sql: str, /, **values: Value) -> Any:
         """The first column of the first row, or None."""

@@ -1,5 +1,6 @@
 """Rows of flow executions: a message's way through the processors. `due_at` is the only timer."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from campana.errors import Conflict
@@ -44,17 +45,23 @@ class OnItsWay(NamedTuple):
 
 def find(tx: Tx, id: str) -> OnItsWay | None:
     """One statement instead of one for each table: every message through a flow is looked up so."""
-    return _on_its_way(tx.first(f"{_ON_ITS_WAY} WHERE e.id = :id", id=id))
+    found = tx.first(f"{_ON_ITS_WAY} WHERE e.id = :id", id=id)
+    return None if found is None else _on_its_way(found)
+
+
+def find_all(tx: Tx, ids: Sequence[str]) -> dict[str, OnItsWay]:
+    """Those that there are, by id; `ids` is not empty."""
+    found = map(_on_its_way, tx.rows(f"{_ON_ITS_WAY} WHERE e.id IN (:ids)", ids=ids))
+    return {each.execution.id: each for each in found}
 
 
 def by_callback(tx: Tx, callback_id: str) -> OnItsWay | None:
     """As `find`."""
-    return _on_its_way(tx.first(f"{_ON_ITS_WAY} WHERE e.callback_id = :callback", callback=callback_id))
+    found = tx.first(f"{_ON_ITS_WAY} WHERE e.callback_id = :callback", callback=callback_id)
+    return None if found is None else _on_its_way(found)
 
 
-def _on_its_way(found: tuple[Any, ...] | None) -> OnItsWay | None:
-    if found is None:
-        return None
+def _on_its_way(found: tuple[Any, ...]) -> OnItsWay:
     execution, message = found[:_OF_EXECUTION], found[_OF_EXECUTION:-3]
     sender_name, channel_arn, app_instance_arn = found[-3:]
     return OnItsWay(

@@ -136,6 +136,9 @@ class PostgresTx:
     def first(self, sql: str, /, **values: Value) -> tuple[Any, ...] | None:
         return self._execute(sql, values).fetchone()
 
+    def rows(self, sql: str, /, **values: Value | Sequence[str]) -> list[tuple[Any, ...]]:
+        return self._execute(sql, values).fetchall()
+
     def scalar(self, sql: str, /, **values: Value) -> Any:
         found = self.first(sql, **values)
         return None if found is None else found[0]

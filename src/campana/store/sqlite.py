@@ -67,6 +67,9 @@ class SqliteTx:
         found: tuple[Any, ...] | None = self._connection.execute(sql, values).fetchone()
         return found
 
+    def rows(self, sql: str, /, **values: Value | Sequence[str]) -> list[tuple[Any, ...]]:
+        return self._connection.execute(*_expanded(sql, values)).fetchall()
+
     def scalar(self, sql: str, /, **values: Value) -> Any:
         found = self.first(sql, **values)
         return None if found is None else found[0]
