@@ -5,7 +5,6 @@ Invocations alone are handed out, as notices that the runner gets after the comm
 
 from collections.abc import Sequence
 from contextvars import Context
-from dataclasses import dataclass
 from functools import lru_cache
 
 import msgspec
@@ -32,8 +31,7 @@ KEEP_COMPLETED_MS = 60 * 60 * 1000
 PLANS_KEPT = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(msgspec.Struct, frozen=True):
     """Notice: invoke the processor now and report how that went (`report`)."""
 
     execution_id: str
@@ -48,8 +46,7 @@ class Invocation:
     """The traceparent of the call that proposed what is invoked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What a function in this process has answered to an invocation."""
 
     execution_id: str
@@ -60,23 +57,20 @@ class Answer:
     """Whom the log lines about it belong to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(msgspec.Struct, frozen=True):
     """Notice: somebody must look at an execution at this time (milliseconds)."""
 
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class CalledBack:
+class CalledBack(msgspec.Struct, frozen=True):
     """Notice: a callback counted."""
 
     callback_id: str
     deny: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True):
     """Notice: an execution has its verdict, this long after it began; `by` is the traceparent of what decided."""
 
     verdict: str
@@ -85,8 +79,7 @@ class Ended:
     by: str
 
 
-@dataclass(frozen=True, slots=True)
-class InvocationFailure:
+class InvocationFailure(msgspec.Struct, frozen=True):
     """Notice: what an operator's event bus is told of, whatever the fallback action (spec/integrations.md §5)."""
 
     app_instance_arn: str
