@@ -81,7 +81,7 @@ class Runner:
                 case CalledBack(callback_id, deny):
                     if (called_back := self._called_back.get(callback_id)) is not None:
                         called_back.set()
-                    self._metrics.callbacks.labels("denied" if deny else "passed").inc()
+                    self._metrics.callbacks.of("denied" if deny else "passed").add()
                 case Ended():
                     self._ended(notice)
                 case InvocationFailure():
@@ -97,7 +97,7 @@ class Runner:
         self._sooner.set()
 
     def _ended(self, notice: Ended) -> None:
-        self._metrics.execution_seconds.labels(notice.verdict).observe(notice.waited_ms / 1000)
+        self._metrics.execution_seconds.of(notice.verdict).observe(notice.waited_ms / 1000)
         if not notice.trace:
             return
         name = "release" if notice.verdict == "SENT" else "end of flow"
