@@ -100,29 +100,29 @@ _processors = msgspec.json.Decoder(list[Processor])
 def start(unit: UnitOfWork, operation: str, message: Message, proposed: Revision, flow: ChannelFlow) -> None:
     """Send `proposed` through the processors of `flow` as it stands now; the first is invoked after the commit."""
     plan, plan_text = _plan_of(flow.processors, unit.settings.flows)
-    state = machine.begin(unit.now, unit.ids.token)
+    begun = machine.begin(unit.now, unit.ids.token)
+    state, effects = machine.transition(begun, machine.TimerFired(), plan, unit.now, unit.ids.token)
+    assert isinstance(state, Invoking)
     text = msgspec.json.encode(proposed).decode()
-    fresh = Execution(
+    execution = Execution(
         id=unit.ids.uuid_in_time(unit.now),
         message_id=message.id,
         channel_arn=message.channel_arn,
         operation=operation,
         plan=plan_text,
         state=INVOKING,
-        step=0,
-        tries=0,
-        callback_id="",
-        due_at=unit.now,
+        step=state.step,
+        tries=state.tries,
+        callback_id=state.callback_id,
+        due_at=state.due_at,
         proposed=text,
         draft=text,
         created_at=unit.now,
         version=1,
         trace=tracing.current().traceparent,
     )
-    state, effects = machine.transition(state, machine.TimerFired(), plan, unit.now, unit.ids.token)
-    execution = _with_state(fresh, state)
     executions.insert(unit.tx, execution)
-    _carry_out(unit, execution, message, plan, effects)
+    _carry_out(unit, execution, message, proposed, plan, effects)
 
 
 def find_pending(tx: Tx, message_id: str) -> Execution | None:
@@ -263,10 +263,11 @@ def _advance(
         # A NON_PERSISTENT one that was released; all that remains of its execution is to go.
         assert not effects, "effects for a message that is gone"
     changed = _with_state(execution, state)
+    draft = _revisions.decode(execution.draft)
     for effect in effects:
         if isinstance(effect, machine.ApplyEdits):
             assert answer is not None
-            draft = _revisions.decode(changed.draft).edited(answer)
+            draft = draft.edited(answer)
             changed = msgspec.structs.replace(changed, draft=msgspec.json.encode(draft).decode())
     if isinstance(state, Deleted):
         executions.delete(unit.tx, execution)
@@ -278,24 +279,30 @@ def _advance(
     if _is_pending(execution) and (verdict := _verdict(state)) is not None:
         unit.tx.announce(Ended(verdict, unit.now - execution.created_at, execution.trace, by))
     if message is not None:
-        _carry_out(unit, changed, message, plan, effects)
+        _carry_out(unit, changed, message, draft, plan, effects)
     return True
 
 
 def _carry_out(
-    unit: UnitOfWork, execution: Execution, message: Message, plan: Plan, effects: list[machine.Effect]
+    unit: UnitOfWork,
+    execution: Execution,
+    message: Message,
+    draft: Revision,
+    plan: Plan,
+    effects: list[machine.Effect],
 ) -> None:
+    """`draft` is what the execution's text says."""
     unit.trace = execution.trace  # what comes of it belongs to the call that proposed it, whoever decided
     for effect in effects:
         match effect:
             case machine.Invoke(step, callback_id, attempt):
-                _invoke(unit, execution, message, plan.steps[step], callback_id, attempt)
+                _invoke(unit, execution, message, draft, plan.steps[step], callback_id, attempt)
             case machine.EmitInvocationFailure(step, reason):
                 _emit_failure(unit, message, plan.steps[step], reason)
             case machine.Deny():
                 _deny(unit, execution, message)
             case machine.Release():
-                _release(unit, execution, message)
+                _release(unit, execution, message, draft)
             case machine.Fail(reason):
                 _fail(unit, execution, message, reason)
             case machine.ApplyEdits():
@@ -304,9 +311,15 @@ def _carry_out(
 
 
 def _invoke(
-    unit: UnitOfWork, execution: Execution, message: Message, step: Step, callback_id: str, attempt: int
+    unit: UnitOfWork,
+    execution: Execution,
+    message: Message,
+    draft: Revision,
+    step: Step,
+    callback_id: str,
+    attempt: int,
 ) -> None:
-    event = payload.render(unit, execution, message, _revisions.decode(execution.draft), callback_id)
+    event = payload.render(unit, execution, message, draft, callback_id)
     unit.tx.announce(
         Invocation(
             execution.id,
@@ -328,10 +341,8 @@ def _emit_failure(unit: UnitOfWork, message: Message, step: Step, reason: str) -
     unit.tx.announce(InvocationFailure(app_instance_arn, message.channel_arn, message.id, step.resource_arn, reason))
 
 
-def _release(unit: UnitOfWork, execution: Execution, message: Message) -> None:
-    released = msgspec.structs.replace(
-        _revisions.decode(execution.draft).on(message), status="SENT", status_detail=None, updated_at=unit.now
-    )
+def _release(unit: UnitOfWork, execution: Execution, message: Message, draft: Revision) -> None:
+    released = msgspec.structs.replace(draft.on(message), status="SENT", status_detail=None, updated_at=unit.now)
     if execution.operation == UPDATE:
         released = msgspec.structs.replace(released, edited_at=execution.created_at)
         messages.update(unit.tx, released)
