@@ -28,9 +28,10 @@ from campana.unit_of_work import Units
 DUE_AT_ONCE = 100
 POLL_S = 5.0  # in case a notice was lost, and for what nodes left behind that died
 INVOCATIONS_AT_ONCE = 1_000
-CALLS_BACK_S = 0.02
+CALLS_BACK_S = 0.25
 """A processor that calls back this soon needs no report that it has accepted: one transaction less, and the callback
-does not have to wait for its commit. Meanwhile the lease holds, as it does while the processor is invoked."""
+does not have to wait for its commit. It counts until the callback is committed, and of many that come at the same time
+the last waits for some tens of milliseconds. Meanwhile the lease holds, as it does while the processor is invoked."""
 
 
 class Runner:
