@@ -122,6 +122,8 @@ class Runner:
         So is what calls that are still answered want invoked; `settled` waits until that is written down.
         """
         self._stopping = True
+        for called_back in self._called_back.values():
+            called_back.set()  # nobody waits for callbacks any more: what is accepted is written down
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_s)
         left = [*self._running.values()]
@@ -158,7 +160,7 @@ class Runner:
         try:
             async with self._slots:
                 outcome = await self._invoke_traced(invocation)
-            if not (isinstance(outcome, Accepted) and await _set_soon(called_back)):
+            if not (isinstance(outcome, Accepted) and await _set_soon(called_back)) or self._stopping:
                 await self._report(invocation, outcome)
         except (Conflict, ServiceUnavailable):
             pass  # somebody else moved it on, or the lease will run out: it is invoked again
