@@ -6,10 +6,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests import stores
 from tests.harness import LAMBDA, App, RunningServer, User, running
 
 from campana.flows import execution
 from campana.flows.execution import Answer
+from campana.processors import gathering
 from campana.store import executions
 from campana.unit_of_work import UnitOfWork
 
@@ -85,6 +87,28 @@ def test_answers_that_come_together_share_a_transaction_and_each_has_its_own_ver
     channel = room.ann.describe_channel(ChannelArn=room.arn)["Channel"]
     newest = room.ann.get_channel_message(ChannelArn=room.arn, MessageId=ids[-1])["ChannelMessage"]
     assert channel["LastMessageTimestamp"] == newest["LastUpdatedTimestamp"]
+
+
+def test_of_more_answers_than_a_transaction_takes_each_has_its_verdict(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "ANSWERS_MAX", 3)
+    answers = execution.answers
+    written: list[tuple[int, int]] = []
+
+    def counted(unit: UnitOfWork, of: Sequence[Answer]) -> Any:
+        url = server.settings.database_url
+        [(sent,)] = stores.query(url, "SELECT COUNT(*) FROM messages WHERE status = 'SENT'")
+        written.append((sent, len(of)))
+        return answers(unit, of)
+
+    monkeypatch.setattr(execution, "answers", counted)
+    room = Room(server)
+
+    ids = room.send(*["pass"] * 8)
+
+    assert room.become(8) == dict.fromkeys(ids, VERDICTS["pass"])
+    assert written == [(0, 3), (3, 3), (6, 2)]  # those before are committed
 
 
 def test_an_answer_that_is_refused_holds_up_no_other(server: RunningServer, gathered: list[int]) -> None:

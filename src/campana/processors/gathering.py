@@ -29,8 +29,9 @@ class Gathering:
         """Raises BadRequest for an answer that a callback would be refused for, Conflict, ServiceUnavailable."""
         batch = self._open.get(channel_arn)
         if batch is None or (outcome := batch.add(answer)) is None:
-            batch = self._open[channel_arn] = _Batch(answer)
-            await self._write(channel_arn, batch)
+            before, batch = batch, _Batch(answer)
+            self._open[channel_arn] = batch
+            await self._write(channel_arn, batch, before)
             outcome = batch.outcomes[0]
         try:
             refusal = await outcome
@@ -41,13 +42,15 @@ class Gathering:
                 raise
             # One of them has failed, and another is not to suffer for it.
             alone = _Batch(answer)
-            await self._write(channel_arn, alone)
+            await self._write(channel_arn, alone, None)
             refusal = await alone.outcomes[0]
         if refusal is not None:
             raise refusal
 
-    async def _write(self, channel_arn: str, batch: "_Batch") -> None:
+    async def _write(self, channel_arn: str, batch: "_Batch", before: "_Batch | None") -> None:
         try:
+            if before is not None and not before.begun:  # it is full, and the two would share a transaction
+                await asyncio.wait(before.outcomes[:1])
             refusals = await self._db.write_together(channel_arn, self._units.run_on, channel_arn, _answers, batch)
         except Exception as error:
             batch.failed(error)
@@ -67,23 +70,23 @@ class _Batch:
     def __init__(self, first: Answer) -> None:
         self.outcomes: list[asyncio.Future[BadRequest | None]] = []
         self._answers: list[Answer] = []
-        self._closed = False
+        self.begun = False
         self._lock = Lock()
         self.add(first)
 
     def add(self, answer: Answer) -> "asyncio.Future[BadRequest | None] | None":
         """What becomes of it; None: it is too late."""
         with self._lock:
-            if self._closed or len(self._answers) == ANSWERS_MAX:
+            if self.begun or len(self._answers) == ANSWERS_MAX:
                 return None
             self._answers.append(answer)
         self.outcomes.append(asyncio.get_running_loop().create_future())
         return self.outcomes[-1]
 
-    def close(self) -> list[Answer]:
-        """No more of them; all there are."""
+    def begin(self) -> list[Answer]:
+        """All there are; no more are taken."""
         with self._lock:
-            self._closed = True
+            self.begun = True
         return self._answers
 
     def written(self, refusals: list[BadRequest | None]) -> None:
@@ -99,4 +102,4 @@ class _Batch:
 
 
 def _answers(unit: UnitOfWork, batch: _Batch) -> list[BadRequest | None]:
-    return execution.answers(unit, batch.close())
+    return execution.answers(unit, batch.begin())
