@@ -6,7 +6,7 @@ operations need. Workers use `UnitOfWork` alone.
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from typing import Concatenate, NamedTuple
+from typing import Concatenate
 
 import msgspec
 
@@ -22,7 +22,6 @@ from campana.store import (
     admins,
     app_instances,
     bans,
-    channel_flows,
     channels,
     identities,
     memberships,
@@ -37,14 +36,6 @@ from campana.store.database import P, Page, Position, R, T, Tx
 _DAY_MS = 24 * 60 * 60 * 1000
 
 
-class _Newest(NamedTuple):
-    """Of the messages that a channel has got."""
-
-    id: str
-    at: int
-    not_behind: int
-
-
 class UnitOfWork:
     """What everything that decides gets, instead of a clock, a random source and a connection."""
 
@@ -56,7 +47,7 @@ class UnitOfWork:
         self.trace = ""
         """The traceparent that journal entries are to carry; '': that of the span under way."""
         self._entries: list[topics.Entry] = []
-        self._newest: dict[str, _Newest] = {}
+        self._newest: dict[str, tuple[str, int, int]] = {}
         self._names: dict[str, str | None] = {}
 
     def journal(self, entry: topics.Entry) -> None:
@@ -66,15 +57,15 @@ class UnitOfWork:
 
     def has_new_message(self, channel_arn: str, id: str, at: int, *, not_behind: int) -> None:
         """As `channels.has_new_message`, when the work is done: once for all messages of a channel."""
-        newest = self._newest.get(channel_arn)
-        if newest is not None:
-            id, at = max(id, newest.id), newest.at if at < newest.at <= not_behind else at
-        self._newest[channel_arn] = _Newest(id, at, not_behind)
+        if channel_arn in self._newest:
+            other_id, other_at, _ = self._newest[channel_arn]
+            id, at = max(id, other_id), other_at if at < other_at <= not_behind else at
+        self._newest[channel_arn] = id, at, not_behind
 
     def finish(self) -> None:
         """Write the journal entries, in topic order. The last thing before the commit."""
-        for channel_arn, newest in self._newest.items():
-            channels.has_new_message(self.tx, channel_arn, newest.id, newest.at, not_behind=newest.not_behind)
+        for channel_arn, (id, at, not_behind) in self._newest.items():
+            channels.has_new_message(self.tx, channel_arn, id, at, not_behind=not_behind)
         if self._entries:
             topics.append(self.tx, self._entries, self.now)
 
@@ -195,10 +186,10 @@ class Call(UnitOfWork):
         return found
 
     @property
-    def flow(self) -> channel_flows.ChannelFlow | None:
-        """The flow that the channel is associated with. For calls that name a bearer."""
+    def processors(self) -> str | None:
+        """Of the flow that the channel is associated with: JSON of its ProcessorList. For calls that name a bearer."""
         assert self._standing is not None
-        return self._standing.flow
+        return self._standing.processors
 
     @cached_property
     def sub_channel_id(self) -> str:

@@ -18,7 +18,6 @@ from campana.flows.revision import Revision
 from campana.limits import CLOCK_PUT_BACK_MS, STATUS_DETAIL_CHARACTERS
 from campana.settings import Flows
 from campana.store import channels, executions, memberships, messages, sub_channels
-from campana.store.channel_flows import ChannelFlow
 from campana.store.database import Tx
 from campana.store.executions import Execution, OnItsWay
 from campana.store.messages import Message
@@ -97,9 +96,10 @@ _processors = msgspec.json.Decoder(list[Processor])
 # What starts an execution, moves it on, ends it
 
 
-def start(unit: UnitOfWork, operation: str, message: Message, proposed: Revision, flow: ChannelFlow) -> None:
-    """Send `proposed` through the processors of `flow` as it stands now; the first is invoked after the commit."""
-    plan, plan_text = _plan_of(flow.processors, unit.settings.flows)
+def start(unit: UnitOfWork, operation: str, message: Message, proposed: Revision, processors: str) -> None:
+    """Send `proposed` through the processors (JSON of a flow's ProcessorList as it stands now); the first is invoked
+    after the commit."""
+    plan, plan_text = _plan_of(processors, unit.settings.flows)
     begun = machine.begin(unit.now, unit.ids.token)
     state, effects = machine.transition(begun, machine.TimerFired(), plan, unit.now, unit.ids.token)
     assert isinstance(state, Invoking)

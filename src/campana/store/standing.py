@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 from campana.store import identities
-from campana.store.channel_flows import ChannelFlow
 from campana.store.channels import Channel
 from campana.store.database import Row, Tx
 from campana.store.identities import Identity
@@ -17,8 +16,8 @@ class Standing(NamedTuple):
     channel: Channel | None
     membership: Membership | None
     """Not one in a sub-channel."""
-    flow: ChannelFlow | None
-    """The one that the channel is associated with."""
+    processors: str | None
+    """Of the flow that the channel is associated with: JSON of its ProcessorList."""
 
 
 def find(tx: Tx, bearer_arn: str, channel_arn: str) -> Standing:
@@ -27,13 +26,12 @@ def find(tx: Tx, bearer_arn: str, channel_arn: str) -> Standing:
     if found is None:  # there is no such channel
         return Standing(identities.find(tx, bearer_arn), None, None, None)
     bearer, rest = found[:_OF_IDENTITY], found[_OF_IDENTITY:]
-    channel, rest = rest[:_OF_CHANNEL], rest[_OF_CHANNEL:]
-    membership, flow = rest[:_OF_MEMBERSHIP], rest[_OF_MEMBERSHIP:]
+    channel, membership = rest[:_OF_CHANNEL], rest[_OF_CHANNEL:-1]
     return Standing(
         None if bearer[0] is None else Identity(*bearer),
         Channel(*channel),
         None if membership[0] is None else Membership(*membership),
-        None if flow[0] is None else ChannelFlow(*flow),
+        found[-1],
     )
 
 
@@ -42,10 +40,8 @@ def _columns(row: type[Row], table: str) -> str:
 
 
 _OF_IDENTITY, _OF_CHANNEL = len(Identity.__struct_fields__), len(Channel.__struct_fields__)
-_OF_MEMBERSHIP = len(Membership.__struct_fields__)
 _SQL = f"""
-    SELECT {_columns(Identity, "i")}, {_columns(Channel, "c")}, {_columns(Membership, "m")},
-        {_columns(ChannelFlow, "f")}
+    SELECT {_columns(Identity, "i")}, {_columns(Channel, "c")}, {_columns(Membership, "m")}, f.processors
     FROM channels c
     LEFT JOIN identities i ON i.arn = :bearer AND i.deleted_at IS NULL
         AND EXISTS (SELECT 1 FROM app_instances a WHERE a.arn = i.app_instance_arn)
