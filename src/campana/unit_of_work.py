@@ -176,6 +176,12 @@ class Call(UnitOfWork):
             raise Forbidden
         return found
 
+    @property
+    def processors(self) -> str | None:
+        """Of the flow that the channel is associated with: JSON of its ProcessorList. For calls that name a bearer."""
+        assert self._standing is not None
+        return self._standing.processors
+
     @cached_property
     def sub_channel_id(self) -> str:
         """The sub-channel that the call is about; '' in a channel that has none.

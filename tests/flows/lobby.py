@@ -166,7 +166,7 @@ class Writes:
                 from campana.store.postgres_tx import PostgresTx
 
                 commit = PostgresTx._commit
-                patch.setattr(PostgresTx, "_commit", lambda tx, last: (released.wait(), commit(tx, last)))
+                patch.setattr(PostgresTx, "_commit", lambda tx: (released.wait(), commit(tx)))
             try:
                 yield
             finally:

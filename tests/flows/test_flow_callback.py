@@ -4,13 +4,15 @@ import asyncio
 import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from campana.processors import runner
 from tests.flows.lobby import CONFLICT, FORBIDDEN, TOO_LONG, Lobby, Writes, not_pending, refused, told
-from tests.harness import App, Processor, calls_back, client
+from tests.harness import PATIENCE_S, App, Processor, calls_back, client, running
 from tests.operations.helpers import answered, rows
 from tests.operations.raw import signed
 
@@ -433,3 +435,25 @@ def test_of_a_processor_that_has_called_back_nobody_writes_down_that_it_accepted
     assert "report" not in written
     assert written.count("ChannelFlowCallback") == 1
     assert lobby.status(message_id) == {"Value": "SENT"}
+
+
+def test_what_a_processor_has_accepted_is_not_invoked_again_because_the_server_stops(
+    processor: Processor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "CALLS_BACK_S", 10 * PATIENCE_S)
+    with running(tmp_path) as server:
+        lobby = Lobby.of(App(server), processor.arn)
+        processor.answers.clear()
+        lobby.sends()
+        processor.takes()
+
+        async def stop() -> None:
+            assert server.server._runner is not None
+            stopping = asyncio.create_task(server.server._runner.stop(10 * PATIENCE_S))
+            await asyncio.sleep(0)
+            processor.answers.set()
+            await stopping
+
+        server.run(stop())
+
+        assert rows(server, "executions", state="AWAITING_CALLBACK") == 1

@@ -1,5 +1,6 @@
 """Processors that run in the server's own process."""
 
+import asyncio
 from typing import Any
 
 
@@ -21,3 +22,22 @@ def masks(event: dict[str, Any]) -> dict[str, Any] | None:
 
 async def shouts(event: dict[str, Any]) -> dict[str, Any]:
     return {"ChannelMessage": {"Content": event["ChannelMessage"]["Content"].upper()}}
+
+
+_come: dict[str, list[asyncio.Future[None]]] = {}
+_over: set[str] = set()
+
+
+async def wait_for_all(event: dict[str, Any]) -> dict[str, Any] | None:
+    """As `masks`, all at once: when as many messages of the channel are here as their metadata says."""
+    message = event["ChannelMessage"]
+    channel = message["ChannelArn"]
+    if channel not in _over:
+        come = _come.setdefault(channel, [])
+        come.append(asyncio.get_running_loop().create_future())
+        if len(come) == int(message["Metadata"]):
+            _over.add(channel)
+            for each in come:
+                each.set_result(None)
+        await come[-1]
+    return masks(event)

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from tests import stores
 
-from campana.errors import BadRequest, ServiceUnavailable
+from campana.errors import BadRequest, Conflict, ServiceUnavailable
 from campana.store import app_instances, migrate, postgres_connection, secrets, topics
 from campana.store.app_instances import AppInstance
 from campana.store.database import CannotOpen, Question, Row, Tx
@@ -320,6 +320,31 @@ def test_a_call_that_is_refused_after_it_wrote_undoes_only_itself(
     assert isinstance(outcomes[1], BadRequest)
     assert isinstance(outcomes[3], psycopg.Error)
     assert heard == ["calls 1", "calls 2", "calls 3"]
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_conditional_change_that_concerns_nothing_refuses_its_own_call_only(
+    pg: PostgresDatabase, other: PostgresDatabase, place: int
+) -> None:
+    def late(tx: Tx) -> None:
+        tx.lock("busy")
+        tx.announce("never")
+        tx.put_if(Conflict("late"), "UPDATE counted SET number = 7 WHERE name = :name", name="nobody")
+
+    heard: list[object] = []
+    pg.listen(heard.extend)
+    calls: list[Callable[[Tx], Any]] = [in_turn, in_turn]
+    calls.insert(place, late)
+
+    outcomes = together(pg, other, *calls)
+
+    assert isinstance(outcomes.pop(place), Conflict)
+    assert [number for number, _ in outcomes] == [1, 2]
+    assert heard == ["calls 1", "calls 2"]
+    with pytest.raises(Conflict, match="late"):
+        pg.write_now(late)
+    pg.write_now(lambda tx: tx.put_if(Conflict("late"), "UPDATE counted SET number = :n", n=7))
+    assert pg.read_now(counted) == 7
 
 
 def test_of_calls_together_whose_commit_may_have_been_none_is_made_again(

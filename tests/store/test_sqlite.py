@@ -14,11 +14,15 @@ import pytest
 
 from campana.errors import BadRequest, Conflict, ServiceUnavailable
 from campana.store import migrate, sqlite
-from campana.store.database import Tx
+from campana.store.database import Row, Tx
 from campana.store.sqlite import CannotOpen, SqliteDatabase
 
 pytestmark = pytest.mark.sqlite
 Story = Callable[[SqliteDatabase], Coroutine[Any, Any, None]]
+
+
+class Number(Row, frozen=True):
+    number: int
 
 
 def told(folder: Path, story: Story) -> None:
@@ -82,6 +86,23 @@ def test_only_a_batch_with_a_call_that_was_refused_after_it_wrote_is_run_again(t
         assert [isinstance(each, Conflict) for each in outcomes] == [False, False, True, False, False]
         assert runs == [10, 11, 12, 10, 11, 12, 13, 14]
         assert await db.read(count) == 5 + 4
+
+    told(tmp_path, story)
+
+
+def test_a_conditional_change_that_concerns_nothing_refuses_its_own_call_only(tmp_path: Path) -> None:
+    def move(tx: Tx, number: int) -> None:
+        add(tx, 100 + number)
+        tx.put_if(Conflict("late"), "UPDATE numbers SET number = 7 WHERE number = :number", number=number)
+
+    async def story(db: SqliteDatabase) -> None:
+        await db.write(add, 1)
+        calls = [db.write(add, 2), db.write(move, 1), db.write(move, 3), db.write(add, 4)]
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+
+        assert [isinstance(each, Conflict) for each in outcomes] == [False, False, True, False]
+        numbers = await db.read(lambda tx: tx.all(Number, "SELECT number FROM numbers ORDER BY number"))
+        assert [each.number for each in numbers] == [2, 4, 7, 101]
 
     told(tmp_path, story)
 

@@ -298,6 +298,10 @@ LOOK_UPS: dict[str, tuple[Fill, Look]] = {
         lambda tx, _: identities.names(tx, ["000007", "000009"]),
     ),
     "two counts among many": (rows("counts", owner=NAME), lambda tx, _: counts.of_many(tx, ["000007", "000009"], "x")),
+    "two messages on their way among many": (
+        both(LATER, MESSAGES, rows("sub_channels", id=NAME), rows("identities", arn=NAME), one_more("channels")),
+        lambda tx, _: executions.find_all(tx, ["000007", "000009"]),
+    ),
     "heads of two topics among many": (rows("topics", name=NAME), lambda tx, _: topics.heads(tx, ["000007", "000009"])),
     "the topics of one user among many": (
         both(MEMBERS, rows("topics", name=f"'channel/x/' || {NAME}"), one_more("channels")),

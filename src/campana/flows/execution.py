@@ -3,7 +3,9 @@
 Invocations alone are handed out, as notices that the runner gets after the commit.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextvars import Context
+from functools import lru_cache
 
 import msgspec
 
@@ -14,10 +16,10 @@ from campana.flows import machine, payload
 from campana.flows.machine import AwaitingCallback, Completed, Deleted, Invoking, Plan, State, Step, Verdict
 from campana.flows.revision import Revision
 from campana.limits import CLOCK_PUT_BACK_MS, STATUS_DETAIL_CHARACTERS
+from campana.settings import Flows
 from campana.store import channels, executions, memberships, messages, sub_channels
-from campana.store.channel_flows import ChannelFlow
 from campana.store.database import Tx
-from campana.store.executions import Execution
+from campana.store.executions import Execution, OnItsWay
 from campana.store.messages import Message
 from campana.unit_of_work import UnitOfWork
 
@@ -25,10 +27,10 @@ CREATE, UPDATE = "CREATE", "UPDATE"
 INVOKING, AWAITING_CALLBACK = "INVOKING", "AWAITING_CALLBACK"
 KEEP_COMPLETED_MS = 60 * 60 * 1000
 """There is one for each message that was sent: an hour of them, not 48."""
+PLANS_KEPT = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(msgspec.Struct, frozen=True):
     """Notice: invoke the processor now and report how that went (`report`)."""
 
     execution_id: str
@@ -43,23 +45,31 @@ class Invocation:
     """The traceparent of the call that proposed what is invoked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Answer(msgspec.Struct, frozen=True):
+    """What a function in this process has answered to an invocation."""
+
+    execution_id: str
+    callback_id: str
+    fields: ChannelMessageCallback
+    deny: bool
+    context: Context
+    """Whom the log lines about it belong to."""
+
+
+class Due(msgspec.Struct, frozen=True):
     """Notice: somebody must look at an execution at this time (milliseconds)."""
 
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class CalledBack:
+class CalledBack(msgspec.Struct, frozen=True):
     """Notice: a callback counted."""
 
     callback_id: str
     deny: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True):
     """Notice: an execution has its verdict, this long after it began; `by` is the traceparent of what decided."""
 
     verdict: str
@@ -68,8 +78,7 @@ class Ended:
     by: str
 
 
-@dataclass(frozen=True, slots=True)
-class InvocationFailure:
+class InvocationFailure(msgspec.Struct, frozen=True):
     """Notice: what an operator's event bus is told of, whatever the fallback action (spec/integrations.md §5)."""
 
     app_instance_arn: str
@@ -87,32 +96,33 @@ _processors = msgspec.json.Decoder(list[Processor])
 # What starts an execution, moves it on, ends it
 
 
-def start(unit: UnitOfWork, operation: str, message: Message, proposed: Revision, flow: ChannelFlow) -> None:
-    """Send `proposed` through the processors of `flow` as it stands now; the first is invoked after the commit."""
-    plan = _plan(unit, flow)
-    state = machine.begin(unit.now, unit.ids.token)
+def start(unit: UnitOfWork, operation: str, message: Message, proposed: Revision, processors: str) -> None:
+    """Send `proposed` through the processors (JSON of a flow's ProcessorList as it stands now); the first is invoked
+    after the commit."""
+    plan, plan_text = _plan_of(processors, unit.settings.flows)
+    begun = machine.begin(unit.now, unit.ids.token)
+    state, effects = machine.transition(begun, machine.TimerFired(), plan, unit.now, unit.ids.token)
+    assert isinstance(state, Invoking)
     text = msgspec.json.encode(proposed).decode()
-    fresh = Execution(
-        id=unit.ids.uuid(),
+    execution = Execution(
+        id=unit.ids.uuid_in_time(unit.now),
         message_id=message.id,
         channel_arn=message.channel_arn,
         operation=operation,
-        plan=msgspec.json.encode(plan).decode(),
+        plan=plan_text,
         state=INVOKING,
-        step=0,
-        tries=0,
-        callback_id="",
-        due_at=unit.now,
+        step=state.step,
+        tries=state.tries,
+        callback_id=state.callback_id,
+        due_at=state.due_at,
         proposed=text,
         draft=text,
         created_at=unit.now,
         version=1,
         trace=tracing.current().traceparent,
     )
-    state, effects = machine.transition(state, machine.TimerFired(), plan, unit.now, unit.ids.token)
-    execution = _with_state(fresh, state)
     executions.insert(unit.tx, execution)
-    _carry_out(unit, execution, message, plan, effects)
+    _carry_out(unit, execution, message, proposed, plan, effects)
 
 
 def find_pending(tx: Tx, message_id: str) -> Execution | None:
@@ -134,20 +144,21 @@ def callback(
 
     `was_pending`: the execution waited for this callback when the request arrived, before it queued for the lock.
     """
-    execution = executions.by_callback(unit.tx, callback_id)
-    if execution is None or execution.channel_arn != channel_arn:
+    found = executions.by_callback(unit.tx, callback_id)
+    if found is None or found.execution.channel_arn != channel_arn:
         raise _late() if was_pending else Forbidden()
+    if not (found.has_channel and found.has_app_instance):
+        raise Forbidden
+    execution, message = found.execution, found.message
     if answer.message_id != execution.message_id:
         raise BadRequest("ChannelMessage.MessageId is not the message of this callback.")
-    if answer.sub_channel_id is not None:
-        message = messages.find(unit.tx, channel_arn, execution.message_id)
-        if message is not None and answer.sub_channel_id != message.sub_channel_id:
-            raise BadRequest("A processor can't move a message to another sub-channel.")
+    if answer.sub_channel_id is not None and message is not None and answer.sub_channel_id != message.sub_channel_id:
+        raise BadRequest("A processor can't move a message to another sub-channel.")
     event = machine.CallbackReceived(callback_id, deny=deny, edited=_edits(answer))
     tracing.current().link(execution.trace)
     unit.tx.announce(CalledBack(callback_id, deny))
     try:
-        if not _advance(unit, execution, event, answer):
+        if not _advance_found(unit, found, event, answer):
             raise Forbidden
     except machine.NotKnown:
         raise _late() if was_pending else Forbidden() from None
@@ -160,20 +171,31 @@ def callback(
         ) from None
 
 
-def answer(unit: UnitOfWork, execution_id: str, callback_id: str, fields: ChannelMessageCallback, deny: bool) -> None:
-    """The answer of a function in this process; about an execution that has moved on it changes nothing. As `report`.
+def answers(unit: UnitOfWork, of: Sequence[Answer]) -> list[BadRequest | None]:
+    """What functions in this process have answered, all in one channel; about an execution that has moved on an answer
+    changes nothing. As `report`.
 
-    Raises BadRequest for an answer that a callback would be refused for.
+    A BadRequest stands for an answer that a callback would be refused for.
     """
-    execution = executions.find(unit.tx, execution_id)
-    if execution is None or execution.callback_id != callback_id or not _is_pending(execution):
-        return
-    if fields.message_id != execution.message_id:
-        raise BadRequest("ChannelMessage.MessageId is not the message of this callback.")
-    if channels.find(unit.tx, execution.channel_arn) is None:
-        executions.delete(unit.tx, execution)
-        return
-    _advance(unit, execution, machine.CallbackReceived(callback_id, deny=deny, edited=_edits(fields)), fields)
+    found = executions.find_all(unit.tx, [each.execution_id for each in of])
+    # Once only: a function that was invoked again may have answered twice.
+    return [each.context.run(_answer, unit, found.pop(each.execution_id, None), each) for each in of]
+
+
+def _answer(unit: UnitOfWork, found: OnItsWay | None, answer: Answer) -> BadRequest | None:
+    if found is None or found.execution.callback_id != answer.callback_id or not _is_pending(found.execution):
+        return None
+    if not found.has_channel:
+        executions.delete(unit.tx, found.execution)
+        return None
+    if answer.fields.message_id != found.execution.message_id:
+        return BadRequest("ChannelMessage.MessageId is not the message of this callback.")
+    event = machine.CallbackReceived(answer.callback_id, deny=answer.deny, edited=_edits(answer.fields))
+    try:
+        _advance_found(unit, found, event, answer.fields)
+    except BadRequest as refusal:  # before anything was written
+        return refusal
+    return None
 
 
 def _is_pending(execution: Execution) -> bool:
@@ -184,10 +206,10 @@ def _late() -> Conflict:
     return Conflict("There was a conflict processing the request. Try your request again.")
 
 
-def cancel(unit: UnitOfWork, message_id: str) -> None:
+def cancel(unit: UnitOfWork, message: Message) -> None:
     """The message was redacted: a pending edit of it is dropped."""
-    if (execution := find_pending(unit.tx, message_id)) is not None:
-        _advance(unit, execution, machine.Cancelled())
+    if (execution := find_pending(unit.tx, message.id)) is not None:
+        _advance(unit, execution, message, machine.Cancelled())
 
 
 def wake(unit: UnitOfWork, execution_id: str) -> None:
@@ -200,33 +222,35 @@ def report(unit: UnitOfWork, execution_id: str, event: machine.Event) -> None:
 
     Its channel is to be locked: then of several nodes that find it due one invokes, and the others find that done.
     """
-    execution = executions.find(unit.tx, execution_id)
-    if execution is None:
+    found = executions.find(unit.tx, execution_id)
+    if found is None:
         return
-    if channels.find(unit.tx, execution.channel_arn) is None:
-        executions.delete(unit.tx, execution)  # dropped with its channel, silently (spec/channel-flows.md §6)
+    if not found.has_channel:
+        executions.delete(unit.tx, found.execution)  # dropped with its channel, silently (spec/channel-flows.md §6)
         return
-    _advance(unit, execution, event)
+    _advance_found(unit, found, event)
 
 
 # The machine's shell
 
 
-def _message_of(tx: Tx, execution: Execution) -> Message | None:
-    """None as well if its sub-channel was removed: all its messages go then, not all of them at once."""
-    message = messages.find(tx, execution.channel_arn, execution.message_id)
-    if message is None or not message.sub_channel_id:
-        return message
-    there = sub_channels.find(tx, message.channel_arn, message.sub_channel_id) is not None
-    return message if there else None
+def _advance_found(
+    unit: UnitOfWork, found: OnItsWay, event: machine.Event, answer: ChannelMessageCallback | None = None
+) -> bool:
+    if found.message is not None:
+        unit.know({found.message.sender_arn: found.sender_name})
+    return _advance(unit, found.execution, found.message, event, answer)
 
 
 def _advance(
-    unit: UnitOfWork, execution: Execution, event: machine.Event, answer: ChannelMessageCallback | None = None
+    unit: UnitOfWork,
+    execution: Execution,
+    message: Message | None,
+    event: machine.Event,
+    answer: ChannelMessageCallback | None = None,
 ) -> bool:
     """False: there is nothing to advance, as the message was dropped with its sub-channel."""
-    plan = _plans.decode(execution.plan)
-    message = _message_of(unit.tx, execution)
+    plan = _read_plan(execution.plan)
     if message is None and _is_pending(execution):
         executions.delete(unit.tx, execution)  # silently (spec/channel-flows.md §6)
         return False
@@ -239,10 +263,11 @@ def _advance(
         # A NON_PERSISTENT one that was released; all that remains of its execution is to go.
         assert not effects, "effects for a message that is gone"
     changed = _with_state(execution, state)
+    draft = _revisions.decode(execution.draft)
     for effect in effects:
         if isinstance(effect, machine.ApplyEdits):
             assert answer is not None
-            draft = _revisions.decode(changed.draft).edited(answer)
+            draft = draft.edited(answer)
             changed = msgspec.structs.replace(changed, draft=msgspec.json.encode(draft).decode())
     if isinstance(state, Deleted):
         executions.delete(unit.tx, execution)
@@ -254,24 +279,30 @@ def _advance(
     if _is_pending(execution) and (verdict := _verdict(state)) is not None:
         unit.tx.announce(Ended(verdict, unit.now - execution.created_at, execution.trace, by))
     if message is not None:
-        _carry_out(unit, changed, message, plan, effects)
+        _carry_out(unit, changed, message, draft, plan, effects)
     return True
 
 
 def _carry_out(
-    unit: UnitOfWork, execution: Execution, message: Message, plan: Plan, effects: list[machine.Effect]
+    unit: UnitOfWork,
+    execution: Execution,
+    message: Message,
+    draft: Revision,
+    plan: Plan,
+    effects: list[machine.Effect],
 ) -> None:
+    """`draft` is what the execution's text says."""
     unit.trace = execution.trace  # what comes of it belongs to the call that proposed it, whoever decided
     for effect in effects:
         match effect:
             case machine.Invoke(step, callback_id, attempt):
-                _invoke(unit, execution, message, plan.steps[step], callback_id, attempt)
+                _invoke(unit, execution, message, draft, plan.steps[step], callback_id, attempt)
             case machine.EmitInvocationFailure(step, reason):
                 _emit_failure(unit, message, plan.steps[step], reason)
             case machine.Deny():
                 _deny(unit, execution, message)
             case machine.Release():
-                _release(unit, execution, message)
+                _release(unit, execution, message, draft)
             case machine.Fail(reason):
                 _fail(unit, execution, message, reason)
             case machine.ApplyEdits():
@@ -280,9 +311,15 @@ def _carry_out(
 
 
 def _invoke(
-    unit: UnitOfWork, execution: Execution, message: Message, step: Step, callback_id: str, attempt: int
+    unit: UnitOfWork,
+    execution: Execution,
+    message: Message,
+    draft: Revision,
+    step: Step,
+    callback_id: str,
+    attempt: int,
 ) -> None:
-    event = payload.render(unit, execution, message, _revisions.decode(execution.draft), callback_id)
+    event = payload.render(unit, execution, message, draft, callback_id)
     unit.tx.announce(
         Invocation(
             execution.id,
@@ -304,10 +341,8 @@ def _emit_failure(unit: UnitOfWork, message: Message, step: Step, reason: str) -
     unit.tx.announce(InvocationFailure(app_instance_arn, message.channel_arn, message.id, step.resource_arn, reason))
 
 
-def _release(unit: UnitOfWork, execution: Execution, message: Message) -> None:
-    released = msgspec.structs.replace(
-        _revisions.decode(execution.draft).on(message), status="SENT", status_detail=None, updated_at=unit.now
-    )
+def _release(unit: UnitOfWork, execution: Execution, message: Message, draft: Revision) -> None:
+    released = msgspec.structs.replace(draft.on(message), status="SENT", status_detail=None, updated_at=unit.now)
     if execution.operation == UPDATE:
         released = msgspec.structs.replace(released, edited_at=execution.created_at)
         messages.update(unit.tx, released)
@@ -402,10 +437,11 @@ def _verdict(state: State) -> str | None:
     return None
 
 
-def _plan(unit: UnitOfWork, flow: ChannelFlow) -> Plan:
-    waits = unit.settings.flows
-    ordered = sorted(_processors.decode(flow.processors), key=lambda each: each.execution_order)
-    return Plan(
+@lru_cache(PLANS_KEPT)
+def _plan_of(processors: str, waits: Flows) -> tuple[Plan, str]:
+    """With its JSON. All messages of a flow have the same one, until it is changed."""
+    ordered = sorted(_processors.decode(processors), key=lambda each: each.execution_order)
+    plan = Plan(
         steps=tuple(
             Step(each.name, each.configuration.lambda_.resource_arn, machine.FallbackAction(each.fallback_action))
             for each in ordered
@@ -416,6 +452,12 @@ def _plan(unit: UnitOfWork, flow: ChannelFlow) -> Plan:
         keep_ms=KEEP_COMPLETED_MS,
         keep_failed_ms=waits.callback_timeout_ms,
     )
+    return plan, msgspec.json.encode(plan).decode()
+
+
+@lru_cache(PLANS_KEPT)
+def _read_plan(text: str) -> Plan:
+    return _plans.decode(text)
 
 
 def _state(execution: Execution) -> State:

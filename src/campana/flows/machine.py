@@ -5,7 +5,6 @@ Pure: no clock, no database, no I/O. Everything that changes an execution's stat
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 
 import msgspec
@@ -52,8 +51,7 @@ class Plan(msgspec.Struct, frozen=True):
 # States
 
 
-@dataclass(frozen=True, slots=True)
-class Invoking:
+class Invoking(msgspec.Struct, frozen=True):
     """The processor of `step` is to be invoked at `due_at`, or is being invoked and reports until then."""
 
     step: int
@@ -62,8 +60,7 @@ class Invoking:
     due_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class AwaitingCallback:
+class AwaitingCallback(msgspec.Struct, frozen=True):
     """The processor has the message; its callback is due by `due_at`."""
 
     step: int
@@ -72,8 +69,7 @@ class AwaitingCallback:
     due_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
+class Completed(msgspec.Struct, frozen=True):
     """The verdict is spoken; the record stays until `due_at`."""
 
     step: int
@@ -83,8 +79,7 @@ class Completed:
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Deleted:
+class Deleted(msgspec.Struct, frozen=True):
     """The record goes."""
 
 
@@ -94,37 +89,32 @@ State = Invoking | AwaitingCallback | Completed | Deleted
 # Events. Reports about an invocation name the callback id and the attempt: those about an earlier one change nothing.
 
 
-@dataclass(frozen=True, slots=True)
-class TimerFired:
+class TimerFired(msgspec.Struct, frozen=True):
     """`due_at` may have passed."""
 
 
-@dataclass(frozen=True, slots=True)
-class InvocationRunning:
+class InvocationRunning(msgspec.Struct, frozen=True):
     """The function is still at work: the lease is renewed."""
 
     callback_id: str
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class InvocationAbandoned:
+class InvocationAbandoned(msgspec.Struct, frozen=True):
     """The server stops before it knows how that went: another is to make the invocation again, now."""
 
     callback_id: str
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class InvocationAccepted:
+class InvocationAccepted(msgspec.Struct, frozen=True):
     """Somebody durable has the event."""
 
     callback_id: str
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class InvocationFailed:
+class InvocationFailed(msgspec.Struct, frozen=True):
     """The processor could not be reached."""
 
     callback_id: str
@@ -132,16 +122,14 @@ class InvocationFailed:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionFailed:
+class FunctionFailed(msgspec.Struct, frozen=True):
     """The processor was reached, and raised, timed out or died. The service never learns of that: no fallback."""
 
     callback_id: str
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class CallbackReceived:
+class CallbackReceived(msgspec.Struct, frozen=True):
     """The processor's answer."""
 
     callback_id: str
@@ -149,8 +137,7 @@ class CallbackReceived:
     edited: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Cancelled:
+class Cancelled(msgspec.Struct, frozen=True):
     """The message was redacted meanwhile."""
 
 
@@ -169,8 +156,7 @@ Event = (
 # Effects
 
 
-@dataclass(frozen=True, slots=True)
-class Invoke:
+class Invoke(msgspec.Struct, frozen=True):
     """Hand the message to the processor of `step`, after the commit."""
 
     step: int
@@ -178,31 +164,26 @@ class Invoke:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class EmitInvocationFailure:
+class EmitInvocationFailure(msgspec.Struct, frozen=True):
     """Tell the operator's event sink, whatever the fallback action is."""
 
     step: int
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ApplyEdits:
+class ApplyEdits(msgspec.Struct, frozen=True):
     """The callback's fields replace the draft's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Deny:
+class Deny(msgspec.Struct, frozen=True):
     """Drop the message or the edit; tell the sender."""
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(msgspec.Struct, frozen=True):
     """Send the draft to the channel."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fail:
+class Fail(msgspec.Struct, frozen=True):
     """The message failed; tell the sender."""
 
     reason: str

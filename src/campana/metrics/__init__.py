@@ -7,7 +7,7 @@ metrics/families.py, all else with the library's own counters.
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.gc_collector import GCCollector
@@ -154,19 +154,19 @@ class Metrics:
         self.execution_oldest = self._reading(
             "campana_execution_oldest_seconds", "Age of the oldest of these executions, by state.", "state"
         )
-        self.execution_seconds = self._histogram(
+        self.execution_seconds = self._distributions(
             "campana_execution_seconds", "From a message's sending to its verdict, by verdict.", WAITS, "verdict"
         )
-        self.callbacks = self._counter(
+        self.callbacks = self._tallies(
             "campana_callbacks", "Callbacks of processors that counted, by what they decided.", "decision"
         )
-        self._processor_seconds = self._histogram(
+        self._processor_seconds = self._distributions(
             "campana_processor_seconds",
             f'How long invoking a processor took, by its ResourceArn; of those beyond {PROCESSORS_MAX} as "{OTHERS}".',
             LATENCIES,
             "processor",
         )
-        self._processor_invocations = self._counter(
+        self._processor_invocations = self._tallies(
             "campana_processor_invocations",
             "Invocations of processors, by ResourceArn and outcome.",
             "processor",
@@ -227,8 +227,8 @@ class Metrics:
             if len(self._processors) >= PROCESSORS_MAX:
                 processor = OTHERS
             self._processors.add(processor)
-        self._processor_seconds.labels(processor).observe(seconds)
-        self._processor_invocations.labels(processor, outcome).inc()
+        self._processor_seconds.of(processor).observe(seconds)
+        self._processor_invocations.of(processor, outcome).add()
 
     # Making them
 
@@ -239,10 +239,6 @@ class Metrics:
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         self._describe("gauge", name, text, labels)
         return Gauge(name, text, labels, registry=self.registry)
-
-    def _histogram(self, name: str, text: str, bounds: Sequence[float], *labels: str) -> Histogram:
-        self._describe("histogram", name, text, labels)
-        return Histogram(name, text, labels, buckets=bounds, registry=self.registry)
 
     def _tallies(self, name: str, text: str, *labels: str) -> Tallies:
         tallies = Tallies(name, text, labels)

@@ -173,7 +173,7 @@ def list_channels_associated_with_channel_flow(
 
 
 def _was_pending(tx: Tx, request: ChannelFlowCallbackRequest, now: int) -> bool:
-    found = executions.by_callback(tx, request.callback_id)
+    found = executions.called(tx, request.callback_id)
     return (
         found is not None
         and found.channel_arn == request.channel_arn
@@ -185,14 +185,16 @@ def _was_pending(tx: Tx, request: ChannelFlowCallbackRequest, now: int) -> bool:
 @operation(on="channel_arn", allow=POLICY_ONLY, prepare=_was_pending, rate=MESSAGE_WRITES, together=True)
 def channel_flow_callback(call: Call, request: ChannelFlowCallbackRequest) -> ChannelFlowCallbackResponse:
     """A processor's answer: change the message, deny it, or let it pass. Each step takes one."""
-    answer = request.channel_message
-    channel = call.channel
-    execution.callback(
-        call,
-        channel.arn,
-        request.callback_id,
-        answer,
-        deny=request.delete_resource,
-        was_pending=call.prepared is True,
-    )
-    return ChannelFlowCallbackResponse(channel_arn=channel.arn, callback_id=request.callback_id)
+    try:
+        execution.callback(
+            call,
+            request.channel_arn,
+            request.callback_id,
+            request.channel_message,
+            deny=request.delete_resource,
+            was_pending=call.prepared is True,
+        )
+    except Conflict:
+        assert call.channel  # Forbidden, if what it has lost against is the channel's end
+        raise
+    return ChannelFlowCallbackResponse(channel_arn=request.channel_arn, callback_id=request.callback_id)

@@ -24,8 +24,7 @@ from campana.flows import execution
 from campana.flows.revision import TOO_LONG, Revision, attributes_json, check_standard_sizes, push_json
 from campana.limits import MESSAGE_LISTS, MESSAGE_READS, MESSAGE_WRITES
 from campana.operations.registry import operation
-from campana.store import channel_flows, executions, memberships, messages
-from campana.store.channel_flows import ChannelFlow
+from campana.store import executions, memberships, messages
 from campana.store.database import Tx
 from campana.store.messages import Message
 from campana.unit_of_work import Call
@@ -42,11 +41,9 @@ def _check_sizes(type: str, content: str, metadata: str | None) -> None:
         raise BadRequest("Metadata is not for CONTROL messages.")
 
 
-def _flow_for(call: Call, type: str) -> ChannelFlow | None:
-    """The flow that a message of this type has to pass in the channel."""
-    if call.channel.channel_flow_arn is None or type != "STANDARD":
-        return None
-    return channel_flows.find(call.tx, call.channel.channel_flow_arn)
+def _processors_for(call: Call, type: str) -> str | None:
+    """Those that a message of this type has to pass in the channel: JSON of the flow's ProcessorList."""
+    return call.processors if type == "STANDARD" else None
 
 
 def _next_time(call: Call) -> int:
@@ -64,7 +61,7 @@ def send_channel_message(call: Call, request: SendChannelMessageRequest) -> Send
         target_arn is None or memberships.find(call.tx, call.channel.arn, target_arn, call.sub_channel_id) is None
     ):
         raise BadRequest("The Target must be a member of the channel.")
-    flow = _flow_for(call, request.type)
+    processors = _processors_for(call, request.type)
     at = _next_time(call)
     message = Message(
         id=call.ids.message(at, call.channel.last_message_id),
@@ -73,7 +70,7 @@ def send_channel_message(call: Call, request: SendChannelMessageRequest) -> Send
         sender_arn=call.bearer.arn,
         type=request.type.value,
         persistence=request.persistence.value,
-        status="SENT" if flow is None else "PENDING",
+        status="SENT" if processors is None else "PENDING",
         status_detail=None,
         content=request.content,
         metadata=request.metadata or None,
@@ -86,12 +83,12 @@ def send_channel_message(call: Call, request: SendChannelMessageRequest) -> Send
         edited_at=None,
         redacted_at=None,
     )
-    if flow is None:
+    if processors is None:
         execution.release_new(call, message, stored=False)
     else:
         messages.insert(call.tx, message)
         events.publish_message(call, events.PENDING_CREATE_CHANNEL_MESSAGE, message)
-        execution.start(call, execution.CREATE, message, Revision.of(message), flow)
+        execution.start(call, execution.CREATE, message, Revision.of(message), processors)
     return SendChannelMessageResponse(
         channel_arn=message.channel_arn,
         message_id=message.id,
@@ -186,14 +183,14 @@ def update_channel_message(call: Call, request: UpdateChannelMessageRequest) -> 
         push_notification=message.push_notification,
     )
     edited = msgspec.structs.replace(proposed.on(message), edited_at=call.now, updated_at=call.now)
-    flow = _flow_for(call, message.type)
-    if flow is None:
+    processors = _processors_for(call, message.type)
+    if processors is None:
         messages.update(call.tx, edited)
         events.publish_message(call, events.UPDATE_CHANNEL_MESSAGE, edited)
     else:
         edited = msgspec.structs.replace(edited, status="PENDING")
         events.publish_message(call, events.PENDING_UPDATE_CHANNEL_MESSAGE, edited)
-        execution.start(call, execution.UPDATE, message, proposed, flow)
+        execution.start(call, execution.UPDATE, message, proposed, processors)
     return UpdateChannelMessageResponse(
         channel_arn=message.channel_arn,
         message_id=message.id,
@@ -213,7 +210,7 @@ def redact_channel_message(call: Call, request: RedactChannelMessageRequest) -> 
     message = call.message
     assert message is not None
     if message.redacted_at is None:
-        execution.cancel(call, message.id)
+        execution.cancel(call, message)
         redacted = msgspec.structs.replace(Revision(content="").on(message), redacted_at=call.now, updated_at=call.now)
         messages.update(call.tx, redacted)
         events.publish_message(call, events.REDACT_CHANNEL_MESSAGE, redacted)

@@ -7,14 +7,16 @@ server dies in between, the lease runs out and the invocation is made again, wit
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 
 from campana import log, tracing
 from campana.clock import Clock, stopwatch
 from campana.errors import ApiError, Conflict, ServiceUnavailable
 from campana.flows import execution, machine
-from campana.flows.execution import CalledBack, Due, Ended, Invocation, InvocationFailure
+from campana.flows.execution import Answer, CalledBack, Due, Ended, Invocation, InvocationFailure
 from campana.metrics import Metrics
 from campana.processors import answer
+from campana.processors.gathering import Gathering
 from campana.processors.invokers import Accepted, Answered, Failed, Outcome, Stopped, Unreachable
 from campana.processors.targets import Targets
 from campana.store import executions
@@ -26,9 +28,10 @@ from campana.unit_of_work import Units
 DUE_AT_ONCE = 100
 POLL_S = 5.0  # in case a notice was lost, and for what nodes left behind that died
 INVOCATIONS_AT_ONCE = 1_000
-CALLS_BACK_S = 0.02
+CALLS_BACK_S = 0.25
 """A processor that calls back this soon needs no report that it has accepted: one transaction less, and the callback
-does not have to wait for its commit. Meanwhile the lease holds, as it does while the processor is invoked."""
+does not have to wait for its commit. It counts until the callback is committed, and of many that come at the same time
+the last waits for some tens of milliseconds. Meanwhile the lease holds, as it does while the processor is invoked."""
 
 
 class Runner:
@@ -55,6 +58,7 @@ class Runner:
         self._tracing = tracing
         self._lease_ms = lease_ms
         self._handed_over = handed_over
+        self._answers = Gathering(db, units)
         self._seen_at = 0
         self._running: dict[tuple[str, str, int], Invocation] = {}
         self._called_back: dict[str, asyncio.Event] = {}  # of the running ones, by callback id
@@ -78,7 +82,7 @@ class Runner:
                 case CalledBack(callback_id, deny):
                     if (called_back := self._called_back.get(callback_id)) is not None:
                         called_back.set()
-                    self._metrics.callbacks.labels("denied" if deny else "passed").inc()
+                    self._metrics.callbacks.of("denied" if deny else "passed").add()
                 case Ended():
                     self._ended(notice)
                 case InvocationFailure():
@@ -94,7 +98,7 @@ class Runner:
         self._sooner.set()
 
     def _ended(self, notice: Ended) -> None:
-        self._metrics.execution_seconds.labels(notice.verdict).observe(notice.waited_ms / 1000)
+        self._metrics.execution_seconds.of(notice.verdict).observe(notice.waited_ms / 1000)
         if not notice.trace:
             return
         name = "release" if notice.verdict == "SENT" else "end of flow"
@@ -118,6 +122,8 @@ class Runner:
         So is what calls that are still answered want invoked; `settled` waits until that is written down.
         """
         self._stopping = True
+        for called_back in self._called_back.values():
+            called_back.set()  # nobody waits for callbacks any more: what is accepted is written down
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_s)
         left = [*self._running.values()]
@@ -154,7 +160,7 @@ class Runner:
         try:
             async with self._slots:
                 outcome = await self._invoke_traced(invocation)
-            if not (isinstance(outcome, Accepted) and await _set_soon(called_back)):
+            if not (isinstance(outcome, Accepted) and await _set_soon(called_back)) or self._stopping:
                 await self._report(invocation, outcome)
         except (Conflict, ServiceUnavailable):
             pass  # somebody else moved it on, or the lease will run out: it is invoked again
@@ -211,17 +217,8 @@ class Runner:
         """An answer that is none, or that the rules refuse, is the function's failure."""
         try:
             fields, deny = answer.parse(value, invocation.message_id)
-            await self._db.write_together(
-                invocation.channel_arn,
-                None,
-                self._units.run_on,
-                invocation.channel_arn,
-                execution.answer,
-                invocation.execution_id,
-                invocation.callback_id,
-                fields,
-                deny,
-            )
+            about = (invocation.execution_id, invocation.callback_id)
+            await self._answers.write(invocation.channel_arn, Answer(*about, fields, deny, copy_context()))
         except (answer.NotAnAnswer, ApiError) as error:
             if isinstance(error, Conflict | ServiceUnavailable):
                 raise

@@ -94,6 +94,9 @@ class Tx(Protocol):
         It may come after what was put later, unless both are about the same table.
         """
 
+    def put_if(self, refusal: Exception, sql: str, /, **values: Value) -> None:
+        """As `put`, for a change that is conditional: if it concerns no row, `refusal` is raised, before the commit."""
+
     def put_last(self, key: str, sql: str, /, **values: Value) -> None:
         """As `put`, for what a later one with the same key and statement makes pointless: that may be all that is
         written."""

@@ -13,11 +13,13 @@ _CHANGE: Final = re.compile(r"\s*(?:INSERT INTO|UPDATE|DELETE FROM)\s+(\w+)")
 class Rows:
     """One statement, for so many sets of values."""
 
-    __slots__ = ("by_key", "sql")
+    __slots__ = ("by_key", "refusals", "sql")
 
     def __init__(self, sql: str) -> None:
         self.sql = sql
         self.by_key: dict[object, Mapping[str, Value]] = {}
+        self.refusals: dict[object, Exception] = {}
+        """What it means if the statement with these values concerns no row, by the same key."""
 
 
 class Pending:
@@ -29,14 +31,17 @@ class Pending:
         self.groups: list[Rows] = []
         self._latest: dict[str, Rows] = {}
 
-    def add(self, sql: str, values: Mapping[str, Value], key: object = None) -> None:
+    def add(self, sql: str, values: Mapping[str, Value], key: object = None, refusal: Exception | None = None) -> None:
         """`key`: makes an earlier one with the same key pointless, if nothing else about the table came between."""
         table = _table(sql)
         rows = self._latest.get(table)
         if rows is None or rows.sql != sql:
             rows = self._latest[table] = Rows(sql)
             self.groups.append(rows)
-        rows.by_key[len(rows.by_key) if key is None else key] = values
+        key = len(rows.by_key) if key is None else key
+        rows.by_key[key] = values
+        if refusal is not None:
+            rows.refusals[key] = refusal
 
     def take(self) -> list[Rows]:
         """All of it; nothing is left."""

@@ -31,7 +31,7 @@ from campana.errors import ServiceUnavailable
 from campana.metrics import Metrics
 from campana.store.database import UNAVAILABLE, WAITING_CALLS_MAX, Ahead, CannotOpen, Listener, P, T
 from campana.store.postgres_connection import CONNECTION, Connection, Silent, configure
-from campana.store.postgres_tx import CommitUnknown, PostgresTx
+from campana.store.postgres_tx import CommitUnknown, PostgresTx, Unmet
 
 OLDEST_TESTED: Final = 140_000
 """Older ones, and what only speaks the protocol, may do; the log says so."""
@@ -285,10 +285,14 @@ class PostgresDatabase:
             except (*_AGAIN, psycopg.OperationalError, psycopg.InterfaceError):
                 raise
             except Exception as error:
-                if tx.wrote or isinstance(error, psycopg.Error):
+                if tx.wrote or isinstance(error, psycopg.Error | Unmet):
                     raise _Apart from error
                 del tx.notices[announced:]
                 outcomes.append((waiting, error))
+        try:
+            tx.settle()
+        except Unmet as error:
+            raise _Apart from error
         return outcomes
 
     def _outcome(self, loop: asyncio.AbstractEventLoop, resource: str, waiting: "_Waiting[Any]") -> Any:
@@ -412,6 +416,8 @@ class PostgresDatabase:
             result = work(tx)
             committing = stopwatch()
             tx.finish()
+        except Unmet as unmet:
+            raise unmet.refusal from None
         except errors.ReadOnlySqlTransaction:
             connection.close()  # to a server that is no primary any more
             raise

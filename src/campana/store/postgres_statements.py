@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from campana.store.database import Value
 from campana.store.pending import Rows
@@ -15,14 +15,21 @@ _DEFINITION: Final = re.compile(r"\s*(?:CREATE|ALTER|DROP) TABLE\b")
 _PLAIN_INSERT: Final = re.compile(r"\s*INSERT INTO [^()]+\([^()]+\)\s*VALUES\s*(\([^()]+\))\s*")
 _SIZES: Final = (32, 16, 8, 4, 2, 1)
 
-Statement = tuple[str, list[Any] | None]
-"""With the values of its parameters; None: it has none."""
+
+class Statement(NamedTuple):
+    """One as PostgreSQL takes it."""
+
+    text: str
+    parameters: list[Any] | None
+    """None: it has none."""
+    refusal: Exception | None = None
+    """What it means if it concerns no row."""
 
 
 def with_parameters(sql: str, values: Mapping[str, Value | Sequence[str]]) -> Statement:
     """A portable statement as PostgreSQL takes it."""
     text, names = _translated(sql)
-    return text, [_parameter(values[name]) for name in names] if names else None
+    return Statement(text, [_parameter(values[name]) for name in names] if names else None)
 
 
 def in_few(pending: Iterable[Rows]) -> list[Statement]:
@@ -32,7 +39,10 @@ def in_few(pending: Iterable[Rows]) -> list[Statement]:
         if len(rows.by_key) > 1 and _row_of(rows.sql) is not None:
             found += _inserts(rows.sql, [*rows.by_key.values()])
         else:
-            found += [with_parameters(rows.sql, values) for values in rows.by_key.values()]
+            found += [
+                with_parameters(rows.sql, values)._replace(refusal=rows.refusals.get(key))
+                for key, values in rows.by_key.items()
+            ]
     return found
 
 
@@ -41,7 +51,8 @@ def _inserts(sql: str, rows: list[Mapping[str, Value]]) -> Iterable[Statement]:
     _, names = _translated(sql)
     while rows:
         size = next(size for size in _SIZES if size <= len(rows))
-        yield _of_many_rows(sql, size), [_parameter(values[name]) for values in rows[:size] for name in names]
+        parameters = [_parameter(values[name]) for values in rows[:size] for name in names]
+        yield Statement(_of_many_rows(sql, size), parameters)
         rows = rows[size:]
 
 

@@ -9,11 +9,19 @@ import psycopg
 from campana.store.database import Ahead, Page, Position, Question, R, Value, page_of, page_sql
 from campana.store.pending import Pending
 from campana.store.postgres_connection import Connection, Silent
-from campana.store.postgres_statements import in_few, with_parameters
+from campana.store.postgres_statements import Statement, in_few, with_parameters
 
 
 class CommitUnknown(Exception):
     """The connection was lost while the commit was under way: it may have happened or not."""
+
+
+class Unmet(Exception):
+    """A conditional change has concerned no row, which the call that put it is refused for; whoever's turn it was."""
+
+    def __init__(self, refusal: Exception) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
 
 
 class PostgresTx:
@@ -59,12 +67,8 @@ class PostgresTx:
 
     def answers(self, questions: Sequence[Question]) -> list[list[tuple[Any, ...]]]:
         self._start()
-        earlier = in_few(self._pending.take())
-        with self._connection.pipeline():
-            for put in earlier:
-                self._connection.execute(*put)
-            found = [self._connection.execute(*with_parameters(*each)) for each in questions]
-        return [each.fetchall() for each in found]
+        asked = [with_parameters(*each) for each in questions]
+        return [each.fetchall() for each in self._at_once(asked)]
 
     def scalar(self, sql: str, /, **values: Value) -> Any:
         found = self.first(sql, **values)
@@ -94,6 +98,11 @@ class PostgresTx:
     def put(self, sql: str, /, **values: Value) -> None:
         self.wrote = True
         self._pending.add(sql, values)
+
+    def put_if(self, refusal: Exception, sql: str, /, **values: Value) -> None:
+        """The refusal comes as `Unmet`, out of a later statement, `settle` or `finish`."""
+        self.wrote = True
+        self._pending.add(sql, values, refusal=refusal)
 
     def put_last(self, key: str, sql: str, /, **values: Value) -> None:
         self.wrote = True
@@ -134,25 +143,24 @@ class PostgresTx:
     def announce(self, notice: object) -> None:
         self.notices.append(notice)
 
-    def finish(self) -> None:
-        """Write what was put, and commit, if there is anything to commit. Raises `CommitUnknown`."""
-        last = in_few(self._pending.take())
-        if self._begin and (self.begun or last):
-            self._commit(last)
-        else:
-            for each in last:
-                self._connection.execute(*each)
+    def settle(self) -> None:
+        """Write what was put, if something of it is conditional. Raises `Unmet`."""
+        if any(rows.refusals for rows in self._pending.groups):
+            self._start()
+            self._at_once([])
 
-    def _commit(self, last: "Sequence[tuple[str, list[Any] | None]]") -> None:
+    def finish(self) -> None:
+        """Write what was put, and commit, if there is anything to commit. Raises `Unmet`, `CommitUnknown`."""
+        self.settle()
+        if self._begin and (self.begun or self._pending.groups):
+            self._start()
+            self._commit()
+        else:
+            self._at_once([])
+
+    def _commit(self) -> None:
         try:
-            if last:
-                self._start()
-                with self._connection.pipeline():
-                    for each in last:
-                        self._connection.execute(*each)
-                    done = self._connection.execute("COMMIT", prepare=False)
-            else:
-                done = self._connection.execute("COMMIT", prepare=False)
+            (done,) = self._at_once([Statement("COMMIT", None)])
         except Silent:
             raise  # and must not run again either
         except psycopg.Error as error:
@@ -174,16 +182,28 @@ class PostgresTx:
 
     def _execute(self, sql: str, values: Mapping[str, Value | Sequence[str]]) -> psycopg.Cursor[tuple[Any, ...]]:
         """One way to the server and back, with what was put before."""
-        text, parameters = with_parameters(sql, values)
-        self.wrote = self.wrote or not text.lstrip().startswith("SELECT")
+        statement = with_parameters(sql, values)
+        self.wrote = self.wrote or not statement.text.lstrip().startswith("SELECT")
         self._start()
-        if not self._pending.groups:
-            return self._connection.execute(text, parameters)
-        earlier = in_few(self._pending.take())
+        return self._at_once([statement])[0]
+
+    def _ask(self, statement: Statement) -> psycopg.Cursor[tuple[Any, ...]]:
+        """One without parameters (BEGIN, COMMIT, a definition) is not worth being prepared, and may not be able to."""
+        prepare = None if statement.parameters else False
+        return self._connection.execute(statement.text, statement.parameters, prepare=prepare)
+
+    def _at_once(self, asked: "Sequence[Statement]") -> list[psycopg.Cursor[tuple[Any, ...]]]:
+        """One way to the server and back, with what was put before; the cursors of those that are asked."""
+        put = in_few(self._pending.take())
+        if not put and len(asked) < 2:
+            return [self._ask(each) for each in asked]
         with self._connection.pipeline():
-            for each in earlier:
-                self._connection.execute(*each)
-            return self._connection.execute(text, parameters)
+            written = [self._ask(each) for each in put]
+            found = [self._ask(each) for each in asked]
+        for cursor, each in zip(written, put, strict=True):
+            if each.refusal is not None and cursor.rowcount == 0:
+                raise Unmet(each.refusal)
+        return found
 
 
 def _rows(row: type[R], found: psycopg.Cursor[tuple[Any, ...]]) -> list[R]:

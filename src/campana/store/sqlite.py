@@ -108,6 +108,10 @@ class SqliteTx:
         self.wrote = True
         self._pending.add(sql, values)
 
+    def put_if(self, refusal: Exception, sql: str, /, **values: Value) -> None:
+        if self.run(sql, **values) == 0:
+            raise refusal
+
     def put_last(self, key: str, sql: str, /, **values: Value) -> None:
         self.wrote = True
         self._pending.add(sql, values, key)

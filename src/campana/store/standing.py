@@ -21,6 +21,8 @@ class Standing(NamedTuple):
     channel: Channel | None
     membership: Membership | None
     """Not one in a sub-channel."""
+    processors: str | None
+    """Of the flow that the channel is associated with: JSON of its ProcessorList."""
 
 
 class Wanted(NamedTuple):
@@ -44,7 +46,7 @@ def find(tx: Tx, bearer_arn: str, channel_arn: str) -> Standing:
         return seen
     found = tx.first(_STANDING, bearer=bearer_arn, channel=channel_arn)
     if found is None:  # there is no such channel
-        return Standing(identities.find(tx, bearer_arn), None, None)
+        return Standing(identities.find(tx, bearer_arn), None, None, None)
     return _standing(found)
 
 
@@ -82,13 +84,13 @@ _QUESTIONS = 4
 def _see_many(channel_arn: str, tx: Tx, some: Iterable[Wanted], answers: Sequence[Sequence[tuple[Any, ...]]]) -> None:
     if not answers[0]:  # there is no such channel
         return
-    ((head, *columns),) = answers[0]
+    ((head, *columns, processors),) = answers[0]
     channel = Channel(*columns)
     bearers = {found[0]: Identity(*found) for found in answers[1]}
     members = {found[1]: Membership(*found) for found in answers[2]}
     kept = {found[0]: found for found in answers[3]}
     for each in some:
-        standing = Standing(bearers.get(each.bearer), channel, members.get(each.bearer))
+        standing = Standing(bearers.get(each.bearer), channel, members.get(each.bearer), processors)
         _see(each, tx, head, standing, kept.get(each.token, _NONE_KEPT))
 
 
@@ -107,6 +109,7 @@ def _standing(found: Sequence[Any]) -> Standing:
         None if bearer[0] is None else Identity(*bearer),
         Channel(*channel),
         None if membership[0] is None else Membership(*membership),
+        found[_OF_IDENTITY + _OF_CHANNEL + _OF_MEMBERSHIP],
     )
 
 
@@ -119,22 +122,25 @@ _OF_IDENTITY, _OF_CHANNEL, _OF_MEMBERSHIP, _OF_KEPT = (
 )
 _NONE_KEPT = (None,) * _OF_KEPT
 _THERE = "i.deleted_at IS NULL AND EXISTS (SELECT 1 FROM app_instances a WHERE a.arn = i.app_instance_arn)"
-_THREE = f"{_columns(Identity, 'i')}, {_columns(Channel, 'c')}, {_columns(Membership, 'm')}"
+_WHO_AND_WHERE = f"{_columns(Identity, 'i')}, {_columns(Channel, 'c')}, {_columns(Membership, 'm')}, f.processors"
 _JOINED = f"""
     FROM channels c
     LEFT JOIN identities i ON i.arn = :bearer AND {_THERE}
     LEFT JOIN memberships m ON m.channel_arn = :channel AND m.member_arn = :bearer AND m.sub_channel_id = ''
+    LEFT JOIN channel_flows f ON f.arn = c.channel_flow_arn
 """
-_STANDING = f"SELECT {_THREE} {_JOINED} WHERE c.arn = :channel"
+_STANDING = f"SELECT {_WHO_AND_WHERE} {_JOINED} WHERE c.arn = :channel"
 _ALL = f"""
-    SELECT t.head, {_THREE}, {_columns(Kept, "k")} {_JOINED}
+    SELECT t.head, {_WHO_AND_WHERE}, {_columns(Kept, "k")} {_JOINED}
     LEFT JOIN topics t ON t.name = 'channel/' || :channel
     LEFT JOIN idempotency k ON k.key = :token
     WHERE c.arn = :channel
 """
 # Of many, table by table: were they joined, PostgreSQL would read whole tables that it believes to be small.
 _CHANNEL = f"""
-    SELECT t.head, {_columns(Channel, "c")} FROM channels c LEFT JOIN topics t ON t.name = 'channel/' || :channel
+    SELECT t.head, {_columns(Channel, "c")}, f.processors FROM channels c
+    LEFT JOIN topics t ON t.name = 'channel/' || :channel
+    LEFT JOIN channel_flows f ON f.arn = c.channel_flow_arn
     WHERE c.arn = :channel
 """
 _BEARERS = f"SELECT {_columns(Identity, 'i')} FROM identities i WHERE i.arn IN (:bearers) AND {_THERE}"

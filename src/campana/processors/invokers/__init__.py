@@ -9,41 +9,37 @@
 | `Stopped` | the server is stopping: nothing is reported, and the invocation is made again after the start |
 """
 
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+import msgspec
 
 from campana.flows.execution import Invocation
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True):
     """Somebody durable has the event."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True):
     """What the function returned."""
 
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Unreachable:
+class Unreachable(msgspec.Struct, frozen=True):
     """Why the processor did not get the event."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(msgspec.Struct, frozen=True):
     """What the function did instead of ending well."""
 
     reason: str
     stack: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Stopped:
+class Stopped(msgspec.Struct, frozen=True):
     """The server is stopping."""
 
 
