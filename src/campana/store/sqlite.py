@@ -9,14 +9,17 @@ have threads.
 """
 
 import asyncio
+import re
 import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
+from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, Concatenate, NamedTuple
+from typing import Any, Concatenate, Final, NamedTuple
 
 from campana import log
 from campana.clock import stopwatch
@@ -57,14 +60,15 @@ class SqliteTx:
         self.notices: list[object] = []
 
     def one(self, row: type[R], sql: str, /, **values: Value) -> R | None:
-        found = self._connection.execute(sql, values).fetchone()
+        found = self.first(sql, **values)
         return None if found is None else row(*found)
 
     def all(self, row: type[R], sql: str, /, **values: Value | Sequence[str]) -> list[R]:
         return [row(*found) for found in self._connection.execute(*_expanded(sql, values))]
 
     def first(self, sql: str, /, **values: Value) -> tuple[Any, ...] | None:
-        found: tuple[Any, ...] | None = self._connection.execute(sql, values).fetchone()
+        text, in_order = _numbered(sql)
+        found: tuple[Any, ...] | None = self._connection.execute(text, in_order(values)).fetchone()
         return found
 
     def scalar(self, sql: str, /, **values: Value) -> Any:
@@ -93,7 +97,8 @@ class SqliteTx:
         return self._connection.execute(*_expanded(sql, values)).rowcount
 
     def put(self, sql: str, /, **values: Value) -> None:
-        self._connection.execute(sql, values)
+        text, in_order = _numbered(sql)
+        self._connection.execute(text, in_order(values))
 
     def lock(self, *resources: str) -> None:
         """Nothing to do: there is one writer."""
@@ -106,19 +111,43 @@ class SqliteTx:
         self.notices.append(notice)
 
 
-def _expanded(sql: str, values: Mapping[str, Value | Sequence[str]]) -> tuple[str, Mapping[str, Any]]:
-    """`:name` of a sequence becomes a parameter for each element."""
-    if "IN (:" not in sql:
-        return sql, values
-    flat: dict[str, Value] = {}
-    for name, value in values.items():
-        if isinstance(value, str) or not isinstance(value, Sequence):
-            flat[name] = value
-            continue
-        names = [f"{name}_{index}" for index in range(len(value))]
-        sql = sql.replace(f"(:{name})", "(" + ", ".join(f":{each}" for each in names) + ")")
-        flat.update(zip(names, value, strict=True))
-    return sql, flat
+def _expanded(sql: str, values: Mapping[str, Value | Sequence[str]]) -> tuple[str, Sequence[Any]]:
+    """`:name` of a sequence becomes a parameter for each element; then all are numbered."""
+    if "IN (:" in sql:
+        flat: dict[str, Value | Sequence[str]] = {}
+        for name, value in values.items():
+            if isinstance(value, str) or not isinstance(value, Sequence):
+                flat[name] = value
+                continue
+            names = [f"{name}_{index}" for index in range(len(value))]
+            sql = sql.replace(f"(:{name})", "(" + ", ".join(f":{each}" for each in names) + ")")
+            flat.update(zip(names, value, strict=True))
+        values = flat
+    text, in_order = _numbered(sql)
+    return text, in_order(values)
+
+
+@lru_cache(2_000)
+def _numbered(sql: str) -> tuple[str, Callable[[Mapping[str, Any]], Sequence[Any]]]:
+    """The statement with `?1` … for `:name`, and what puts values in the order of these numbers.
+
+    The module asks SQLite for the name of each parameter again each time, and lets go of the interpreter's lock for it.
+    """
+    numbers: dict[str, int] = {}
+
+    def numbered(found: re.Match[str]) -> str:
+        return f"?{numbers.setdefault(found[1], len(numbers) + 1)}"
+
+    text = _NAME.sub(numbered, sql)
+    if len(numbers) > 1:
+        return text, itemgetter(*numbers)
+    return text, lambda values: [values[name] for name in numbers]
+
+
+_NAME: Final = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
+
+# The module would ask None for `__conform__` and what it adapts to for `__adapt__`, each time: a hundredth of a send.
+sqlite3.register_adapter(type(None), {None: None}.get)
 
 
 class _Waiting(NamedTuple):
