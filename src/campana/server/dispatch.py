@@ -4,6 +4,7 @@ The order of refusals is the order of the steps here and nowhere else (spec/api.
 """
 
 import hashlib
+from collections.abc import Awaitable
 
 import msgspec
 
@@ -106,13 +107,13 @@ class Dispatcher:
         with self._tracing.span("read transaction" if operation.reads else "transaction"):
             return await self._transact(operation, request, arguments)
 
-    async def _transact(self, operation: Operation, request: Shape, arguments: _Arguments) -> Shape | None:
+    def _transact(self, operation: Operation, request: Shape, arguments: _Arguments) -> Awaitable[Shape | None]:
         if operation.reads:
-            return await self._db.read(self._in_transaction, *arguments)
+            return self._db.read(self._in_transaction, *arguments)
         if operation.on is None:
-            return await self._db.write(self._in_transaction, *arguments)
+            return self._db.write(self._in_transaction, *arguments)
         write = self._db.write_together if operation.together else self._db.write_in_turn
-        return await write(getattr(request, operation.on), self._in_transaction, *arguments)
+        return write(getattr(request, operation.on), self._in_transaction, *arguments)
 
     def _in_transaction(
         self, tx: Tx, operation: Operation, request: Shape, caller: Caller, authority: str, prepared: object

@@ -13,13 +13,15 @@ import re
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
 from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Concatenate, Final, NamedTuple
+from typing import Any, Concatenate, Final
+
+import msgspec
 
 from campana import log
 from campana.clock import stopwatch
@@ -150,7 +152,7 @@ _NAME: Final = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
 sqlite3.register_adapter(type(None), {None: None}.get)
 
 
-class _Waiting(NamedTuple):
+class _Waiting(msgspec.Struct):
     """A call that waits for its turn, and for its commit."""
 
     work: Callable[[SqliteTx], Any]
@@ -159,7 +161,7 @@ class _Waiting(NamedTuple):
     """The caller's: which request the log lines and spans of the work belong to."""
 
 
-class _Done(NamedTuple):
+class _Done(msgspec.Struct):
     """A call that has run; its answer leaves after the commit."""
 
     future: asyncio.Future[Any]
@@ -269,10 +271,10 @@ class SqliteDatabase:
             loop.call_soon(self._run_batch, loop, context=Context())
         return await future
 
-    async def write_in_turn(
+    def write_in_turn(
         self, resource: str, work: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        return await self.write(work, *args, **kwargs)  # there is one writer
+    ) -> Coroutine[Any, Any, T]:
+        return self.write(work, *args, **kwargs)  # there is one writer
 
     write_together = write_in_turn  # as all do
 
@@ -475,13 +477,13 @@ class SqliteDatabase:
 
 
 def _answer(done: list[_Done]) -> None:
-    for future, result, error in done:
-        if future.done():  # the caller gave up waiting
+    for each in done:
+        if each.future.done():  # the caller gave up waiting
             continue
-        if error is None:
-            future.set_result(result)
+        if each.error is None:
+            each.future.set_result(each.result)
         else:
-            future.set_exception(error)
+            each.future.set_exception(each.error)
 
 
 def _size(file: Path) -> int:
