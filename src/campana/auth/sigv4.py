@@ -11,11 +11,12 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from urllib.parse import quote_from_bytes, unquote, unquote_to_bytes
+
+import msgspec
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
@@ -45,8 +46,7 @@ class BadSignature(ValueError):
         self.message = message
 
 
-@dataclass(frozen=True, slots=True)
-class Signed:
+class Signed(msgspec.Struct, frozen=True):
     """What a request claims about its signature, not yet verified.
 
     `timestamp` has the form 20260304T050607Z and lies on `day`; `expires_s` is there when `presigned` only.
@@ -57,11 +57,14 @@ class Signed:
     region: str
     service: str
     signed_headers: tuple[str, ...]
-    signature: str = field(repr=False)
+    signature: str
     timestamp: str
     timestamp_ms: int
-    session_token: str | None = field(repr=False)
+    session_token: str | None
     expires_s: int | None
+
+    def __repr__(self) -> str:
+        return f"Signed({self.access_key_id}, {self.scope})"  # neither the signature nor the token
 
     @property
     def presigned(self) -> bool:
@@ -74,7 +77,8 @@ class Signed:
 
 def claims(method: str, raw_path: str, raw_query: str, headers: Mapping[str, str]) -> Signed:
     """Who signed the request, for what and when, by its Authorization header or its query; raises `BadSignature`."""
-    if not _METHOD.fullmatch(method) or not _PATH.fullmatch(raw_path) or not _QUERY.fullmatch(raw_query):
+    is_path = _is_path if len(raw_path) <= _CACHED_MAX else _is_path.__wrapped__
+    if not _METHOD.fullmatch(method) or not is_path(raw_path) or not _QUERY.fullmatch(raw_query):
         raise BadSignature(Reason.MALFORMED, "The request line is malformed.")
     authorization = headers.get("authorization", "").strip()
     parameters = _presigned_parameters(raw_query)
@@ -163,6 +167,11 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _HEADER_PARTS = ("Credential", "SignedHeaders", "Signature")
 _PRESIGNED_PARTS = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders")
 _PRESIGNED_NAMES = frozenset({*_PRESIGNED_PARTS, "X-Amz-Signature", "X-Amz-Security-Token"})
+
+
+@lru_cache(maxsize=2048)
+def _is_path(raw_path: str) -> bool:
+    return _PATH.fullmatch(raw_path) is not None
 
 
 def _by_header(authorization: str, headers: Mapping[str, str]) -> Signed:
