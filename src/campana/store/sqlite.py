@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
-from functools import lru_cache
+from functools import cache, lru_cache
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Concatenate, Final
@@ -62,7 +62,8 @@ class SqliteTx:
         self.notices: list[object] = []
 
     def one(self, row: type[R], sql: str, /, **values: Value) -> R | None:
-        found = self.first(sql, **values)
+        text, in_order = _numbered(sql)
+        found = self._connection.execute(text, in_order(values)).fetchone()
         return None if found is None else row(*found)
 
     def all(self, row: type[R], sql: str, /, **values: Value | Sequence[str]) -> list[R]:
@@ -74,7 +75,8 @@ class SqliteTx:
         return found
 
     def scalar(self, sql: str, /, **values: Value) -> Any:
-        found = self.first(sql, **values)
+        text, in_order = _numbered(sql)
+        found = self._connection.execute(text, in_order(values)).fetchone()
         return None if found is None else found[0]
 
     def page(
@@ -115,7 +117,9 @@ class SqliteTx:
 
 def _expanded(sql: str, values: Mapping[str, Value | Sequence[str]]) -> tuple[str, Sequence[Any]]:
     """`:name` of a sequence becomes a parameter for each element; then all are numbered."""
+    numbered = _numbered
     if "IN (:" in sql:
+        numbered = _numbered_list
         flat: dict[str, Value | Sequence[str]] = {}
         for name, value in values.items():
             if isinstance(value, str) or not isinstance(value, Sequence):
@@ -125,11 +129,11 @@ def _expanded(sql: str, values: Mapping[str, Value | Sequence[str]]) -> tuple[st
             sql = sql.replace(f"(:{name})", "(" + ", ".join(f":{each}" for each in names) + ")")
             flat.update(zip(names, value, strict=True))
         values = flat
-    text, in_order = _numbered(sql)
+    text, in_order = numbered(sql)
     return text, in_order(values)
 
 
-@lru_cache(2_000)
+@cache
 def _numbered(sql: str) -> tuple[str, Callable[[Mapping[str, Any]], Sequence[Any]]]:
     """The statement with `?1` … for `:name`, and what puts values in the order of these numbers.
 
@@ -146,6 +150,7 @@ def _numbered(sql: str) -> tuple[str, Callable[[Mapping[str, Any]], Sequence[Any
     return text, lambda values: [values[name] for name in numbers]
 
 
+_numbered_list: Final = lru_cache(2_000)(_numbered.__wrapped__)  # one for each number of elements
 _NAME: Final = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
 
 # The module would ask None for `__conform__` and what it adapts to for `__adapt__`, each time: a hundredth of a send.
