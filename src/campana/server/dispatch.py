@@ -163,7 +163,7 @@ class _Repeat(msgspec.Struct, frozen=True):
         if token is None:
             return None
         scopes = ("app_instance_arn", "app_instance_user_arn", "chime_bearer")
-        within = (getattr(request, name, None) or "" for name in scopes)
+        within = [getattr(request, name, None) or "" for name in scopes]
         scope = "\0".join((route.operation, caller.account, *within, token))
         return cls(route, _sha256(scope.encode()), _sha256(encode_rest(request)))
 
