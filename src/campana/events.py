@@ -61,7 +61,7 @@ SUB_CHANNEL_DELETED = "subchannel_DELETED"
 def publish_message(unit: UnitOfWork, kind: Kind, row: Message) -> None:
     """An event about a message; its payload is the message as `row` has it."""
     payload = views.message(unit, row)
-    if kind in (REDACT_CHANNEL_MESSAGE, DELETE_CHANNEL_MESSAGE):
+    if kind is REDACT_CHANNEL_MESSAGE or kind is DELETE_CHANNEL_MESSAGE:
         # An empty Content and not none: a mobile client of the field reads it as required.
         payload = msgspec.structs.replace(payload, content="", metadata=None)
     topic = topics.of_channel(row.channel_arn, row.sub_channel_id)

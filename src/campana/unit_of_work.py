@@ -5,8 +5,7 @@ operations need. Workers use `UnitOfWork` alone.
 """
 
 from collections.abc import Callable, Iterable
-from functools import cached_property
-from typing import Concatenate
+from typing import Any, Concatenate, Generic
 
 import msgspec
 
@@ -104,6 +103,22 @@ class Units:
         return self.run(tx, work, *args, **kwargs)
 
 
+class once(Generic[T]):
+    """`functools.cached_property` without the lock that it has up to Python 3.11: five of them are asked in a send."""
+
+    def __init__(self, find: Callable[[Any], T]) -> None:
+        self._find = find
+        self.__doc__ = find.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, call: Any, owner: type) -> T:
+        found: T = self._find(call)
+        call.__dict__[self._name] = found
+        return found
+
+
 class Call(UnitOfWork):
     """An API call inside its transaction."""
 
@@ -133,7 +148,7 @@ class Call(UnitOfWork):
 
     # Who bears the call
 
-    @cached_property
+    @once
     def _standing(self) -> standing.Standing | None:
         """None for a call that names no bearer, or no channel."""
         bearer_arn: str | None = getattr(self.request, "chime_bearer", None)
@@ -142,7 +157,7 @@ class Call(UnitOfWork):
             return None
         return standing.find(self.tx, bearer_arn, channel_arn)
 
-    @cached_property
+    @once
     def bearer(self) -> identities.Identity:
         """The user or bot in whose name the call is made. Raises BadRequest (none given) or Forbidden (none alive)."""
         bearer_arn: str | None = getattr(self.request, "chime_bearer", None)
@@ -156,13 +171,13 @@ class Call(UnitOfWork):
         self.know({found.arn: found.name})
         return found
 
-    @cached_property
+    @once
     def is_admin(self) -> bool:
         return admins.find(self.tx, self.bearer.app_instance_arn, self.bearer.arn) is not None
 
     # What the call is about
 
-    @cached_property
+    @once
     def channel(self) -> channels.Channel:
         """The channel of the request; Forbidden if there is none, or none in the bearer's app instance."""
         channel_arn: str = getattr(self.request, "channel_arn", "")
@@ -182,7 +197,7 @@ class Call(UnitOfWork):
         assert self._standing is not None
         return self._standing.processors
 
-    @cached_property
+    @once
     def sub_channel_id(self) -> str:
         """The sub-channel that the call is about; '' in a channel that has none.
 
@@ -207,7 +222,7 @@ class Call(UnitOfWork):
         if self.named_sub_channel is not None and self.channel.elastic is None:
             raise BadRequest("SubChannelId is for elastic channels only.")
 
-    @cached_property
+    @once
     def membership(self) -> memberships.Membership | None:
         """The bearer's membership in the channel; in an elastic one in the sub-channel that the request names, or
         the oldest if it names none."""
@@ -224,15 +239,15 @@ class Call(UnitOfWork):
         if self.channel.elastic is not None:
             raise BadRequest("This is not supported in elastic channels.")
 
-    @cached_property
+    @once
     def is_moderator(self) -> bool:
         return moderators.find(self.tx, self.channel.arn, self.bearer.arn) is not None
 
-    @cached_property
+    @once
     def is_banned(self) -> bool:
         return bans.find(self.tx, self.channel.arn, self.bearer.arn) is not None
 
-    @cached_property
+    @once
     def message(self) -> messages.Message | None:
         """The message of the request, if it is in this channel."""
         message_id: str = getattr(self.request, "message_id", "")
@@ -241,7 +256,7 @@ class Call(UnitOfWork):
             return None
         return found
 
-    @cached_property
+    @once
     def oldest_kept(self) -> int:
         """Messages from before this time are hidden by the app instance's retention settings."""
         return self.kept_from(self.channel.app_instance_arn)

@@ -1,6 +1,7 @@
 """Rows → shapes of the API. Names of users and bots are the current ones (spec/api.md §1.6)."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
 from typing import Protocol
 
 import msgspec
@@ -16,6 +17,10 @@ from campana.unit_of_work import UnitOfWork
 _attributes = msgspec.json.Decoder(dict[str, api.MessageAttributeValue])
 _elastic = msgspec.json.Decoder(api.ElasticChannelConfiguration)
 _push = msgspec.json.Decoder(api.PushNotificationConfiguration)
+
+# For each message that is sent; an enum finds its member by way of two functions in Python.
+_message_type = cache(api.ChannelMessageType)
+_persistence = cache(api.ChannelMessagePersistenceType)
 
 
 def time(ms: int | None) -> Timestamp | None:
@@ -130,6 +135,7 @@ def memberships_of_user(
     ]
 
 
+@lru_cache(256)
 def status(value: str, detail: str | None = None) -> api.ChannelMessageStatusStructure:
     return api.ChannelMessageStatusStructure(value=api.ChannelMessageStatus(value), detail=detail)
 
@@ -153,13 +159,13 @@ def message(unit: UnitOfWork, row: Message) -> api.ChannelMessage:
         message_id=row.id,
         content=None if redacted else row.content,
         metadata=row.metadata,
-        type=api.ChannelMessageType(row.type),
+        type=_message_type(row.type),
         created_timestamp=Timestamp(row.created_at),
         last_edited_timestamp=time(row.edited_at),
         last_updated_timestamp=Timestamp(row.updated_at),
         sender=unit.identity(row.sender_arn),
         redacted=redacted,
-        persistence=api.ChannelMessagePersistenceType(row.persistence),
+        persistence=_persistence(row.persistence),
         status=status(row.status, row.status_detail),
         message_attributes=attributes(row.message_attributes),
         sub_channel_id=row.sub_channel_id or None,
@@ -174,7 +180,7 @@ def message_summary(unit: UnitOfWork, row: Message) -> api.ChannelMessageSummary
         message_id=row.id,
         content=None if redacted else row.content,
         metadata=row.metadata,
-        type=api.ChannelMessageType(row.type),
+        type=_message_type(row.type),
         created_timestamp=Timestamp(row.created_at),
         last_updated_timestamp=Timestamp(row.updated_at),
         last_edited_timestamp=time(row.edited_at),

@@ -2,11 +2,11 @@
 
 import json
 from contextlib import suppress
-from dataclasses import replace
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from campana.api import messaging
 from campana.api.base import Shape, Timestamp, encode_frame, encode_rest, iso, wire_names

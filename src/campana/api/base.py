@@ -78,13 +78,14 @@ def _milliseconds(fraction: str | None) -> int:
     return int(((fraction or "") + "000")[:3])
 
 
+@lru_cache(256)  # of all that is written, most is of now, and a new message says it twice
 def iso(ms: int) -> str:
     """`2026-03-04T05:06:07.089Z`: exactly three digits, the only form all clients read."""
     seconds, rest = divmod(ms, 1000)
     return f"{_iso_second(seconds)}.{rest:03d}Z"
 
 
-@lru_cache(256)  # of all that is written, most is of now
+@lru_cache(256)
 def _iso_second(seconds: int) -> str:
     return (_EPOCH_START + timedelta(seconds=seconds)).isoformat()[:19]
 

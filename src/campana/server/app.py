@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -187,9 +187,9 @@ class Server:
         """Where it listens."""
         return self._http.url
 
-    async def _handle(self, request: HttpRequest, request_id: str) -> HttpResponse:
+    def _handle(self, request: HttpRequest, request_id: str) -> Awaitable[HttpResponse]:
         answer = self._sts.handle if is_for_sts(request) else self._dispatcher.handle
-        return await self._watch.over(answer, request, request_id)
+        return self._watch.over(answer, request, request_id)
 
     def _metrics_listener(self, settings: Settings, clock: Clock, ids: Ids) -> HttpListener | None:
         if settings.metrics.listen is None:

@@ -11,9 +11,10 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Final, NamedTuple, cast
+from typing import Final, cast
 
 import httptools
+import msgspec
 
 from campana.errors import ApiError, BadRequest, NotFound, RequestTimeout, RequestTooLarge
 from campana.server import websocket
@@ -47,7 +48,7 @@ class Bounds:
     body_bytes_max: int = 1024 * 1024
 
 
-class Answering(NamedTuple):
+class Answering(msgspec.Struct, frozen=True):
     """A request whose turn to be answered has come, or will."""
 
     request: HttpRequest
@@ -224,10 +225,13 @@ class Connection(asyncio.Protocol):
 
     def on_url(self, url: bytes) -> None:
         self._target += url
-        self._count_head(len(url))
+        self._head_bytes += len(url)
+        self._check_head(self._head_bytes)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count_head(len(name) + len(value))
+        self._head_bytes += len(name) + len(value)
+        if self._head_bytes > self._shared.bounds.head_bytes_max:
+            self._check_head(self._head_bytes)
         if not self._in_head:
             return  # a trailer after a chunked body: the request must not get it as its own
         key, text = name.lower().decode("latin-1"), value.decode("latin-1")
@@ -284,7 +288,7 @@ class Connection(asyncio.Protocol):
         task.add_done_callback(self._shared.tasks.discard)
 
     async def _answer(self, answering: Answering) -> None:
-        request, keep_alive = answering
+        request, keep_alive = answering.request, answering.keep_alive
         request_id = self._shared.front.ids.uuid()
         response = await self._shared.front.answer(request, request_id)
         self._answering = None
@@ -357,10 +361,6 @@ class Connection(asyncio.Protocol):
         self.transport.write(b"".join(pieces))
 
     # Bounds.
-
-    def _count_head(self, size: int) -> None:
-        self._head_bytes += size
-        self._check_head(self._head_bytes)
 
     def _check_head(self, size: int) -> None:
         if size > self._shared.bounds.head_bytes_max:

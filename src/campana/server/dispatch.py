@@ -4,6 +4,7 @@ The order of refusals is the order of the steps here and nowhere else (spec/api.
 """
 
 import hashlib
+from collections.abc import Awaitable
 
 import msgspec
 
@@ -107,21 +108,21 @@ class Dispatcher:
         with self._tracing.span("read transaction" if operation.reads else "transaction"):
             return await self._transact(operation, request, arguments)
 
-    async def _transact(self, operation: Operation, request: Shape, arguments: _Arguments) -> Shape | None:
+    def _transact(self, operation: Operation, request: Shape, arguments: _Arguments) -> Awaitable[Shape | None]:
         if operation.reads:
-            return await self._db.read(self._in_transaction, *arguments)
+            return self._db.read(self._in_transaction, *arguments)
         if operation.on is None:
-            return await self._db.write(self._in_transaction, *arguments)
+            return self._db.write(self._in_transaction, *arguments)
         resource: str = getattr(request, operation.on)
         if not operation.together:
-            return await self._db.write_in_turn(resource, self._in_transaction, *arguments)
+            return self._db.write_in_turn(resource, self._in_transaction, *arguments)
         bearer_arn: str | None = getattr(request, "chime_bearer", None)
         ahead = None
         if bearer_arn is not None:
             repeat = arguments[-1]
             wanted = standing.Wanted(bearer_arn, resource, "" if repeat is None else repeat.key)
             ahead = Ahead(standing.look_ahead, wanted)
-        return await self._db.write_together(resource, ahead, self._in_transaction, *arguments)
+        return self._db.write_together(resource, ahead, self._in_transaction, *arguments)
 
     def _in_transaction(
         self,
@@ -177,7 +178,7 @@ class _Repeat(msgspec.Struct, frozen=True):
         if token is None:
             return None
         scopes = ("app_instance_arn", "app_instance_user_arn", "chime_bearer")
-        within = (getattr(request, name, None) or "" for name in scopes)
+        within = [getattr(request, name, None) or "" for name in scopes]
         scope = "\0".join((route.operation, caller.account, *within, token))
         return cls(route, _sha256(scope.encode()), _sha256(encode_rest(request)))
 

@@ -53,8 +53,10 @@ class Throttle:
         bearer: str | None = getattr(request, "chime_bearer", None)
         on: str | None = getattr(request, operation.on, None) if operation.on is not None else None
         within = arn.app_instance_of(on or bearer or "")
-        here = await self._rules_of(within, now)
-        everywhere = here if not within else await self._rules_of(quotas.EVERYWHERE, now)
+        here = self._rules_of(within, now) or await self._read_rules_of(within, now)
+        everywhere = here
+        if within:
+            everywhere = self._rules_of(quotas.EVERYWHERE, now) or await self._read_rules_of(quotas.EVERYWHERE, now)
         if not (here.enforced or everywhere.enforced):
             return ()
         shared: list[Take] = []
@@ -86,7 +88,8 @@ class Throttle:
     async def admits_session(self, user_arn: str) -> bool:
         """Whether the user may open a live session now."""
         now = self._clock.now()
-        rules = await self._rules_of(arn.app_instance_of(user_arn), now)
+        within = arn.app_instance_of(user_arn)
+        rules = self._rules_of(within, now) or await self._read_rules_of(within, now)
         key = (limits.CONNECTS.name, user_arn)
         if not rules.enforced or self._buckets.admit([(key, self._per_second(limits.CONNECTS, rules))], now):
             return True
@@ -114,14 +117,17 @@ class Throttle:
         found: int = value_at(self._settings, rate.path) if adjusted is None else adjusted
         return found
 
-    async def _rules_of(self, app_instance_arn: str, now: int) -> _Rules:
+    def _rules_of(self, app_instance_arn: str, now: int) -> _Rules | None:
+        """None: they must be read."""
         rules = self._rules.get(app_instance_arn)
-        if rules is None or not 0 <= now - rules.read_at < READ_AGAIN_MS:
-            adjusted = await self._look_up(lambda tx: quotas.in_force(tx, app_instance_arn))
-            enforced = bool(adjusted.get(limits.RATES_ENFORCED, self._settings.rates.enforce))
-            if len(self._rules) >= RULES_MAX:
-                self._rules.clear()
-            rules = self._rules[app_instance_arn] = _Rules(now, enforced, adjusted)
+        return rules if rules is not None and 0 <= now - rules.read_at < READ_AGAIN_MS else None
+
+    async def _read_rules_of(self, app_instance_arn: str, now: int) -> _Rules:
+        adjusted = await self._look_up(lambda tx: quotas.in_force(tx, app_instance_arn))
+        enforced = bool(adjusted.get(limits.RATES_ENFORCED, self._settings.rates.enforce))
+        if len(self._rules) >= RULES_MAX:
+            self._rules.clear()
+        rules = self._rules[app_instance_arn] = _Rules(now, enforced, adjusted)
         return rules
 
 

@@ -9,15 +9,20 @@ have threads.
 """
 
 import asyncio
+import re
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
+from functools import cache, lru_cache
 from itertools import takewhile
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, Concatenate, NamedTuple
+from typing import Any, Concatenate, Final
+
+import msgspec
 
 from campana import log
 from campana.clock import stopwatch
@@ -66,21 +71,24 @@ class SqliteTx:
         """Whether anything was put since it was last set to False."""
 
     def one(self, row: type[R], sql: str, /, **values: Value) -> R | None:
-        found = self._execute(sql, values).fetchone()
+        text, in_order = _numbered(sql)
+        found = self._execute(text, in_order(values)).fetchone()
         return None if found is None else row(*found)
 
     def all(self, row: type[R], sql: str, /, **values: Value | Sequence[str]) -> list[R]:
         return [row(*found) for found in self._execute(*_expanded(sql, values))]
 
     def first(self, sql: str, /, **values: Value) -> tuple[Any, ...] | None:
-        found: tuple[Any, ...] | None = self._execute(sql, values).fetchone()
+        text, in_order = _numbered(sql)
+        found: tuple[Any, ...] | None = self._execute(text, in_order(values)).fetchone()
         return found
 
     def answers(self, questions: Sequence[Question]) -> list[list[tuple[Any, ...]]]:
         return [self._execute(*_expanded(*each)).fetchall() for each in questions]
 
     def scalar(self, sql: str, /, **values: Value) -> Any:
-        found = self.first(sql, **values)
+        text, in_order = _numbered(sql)
+        found = self._execute(text, in_order(values)).fetchone()
         return None if found is None else found[0]
 
     def page(
@@ -142,37 +150,65 @@ class SqliteTx:
     def flush(self) -> None:
         """Write what was put."""
         for rows in self._pending.take():
+            text, in_order = _numbered(rows.sql)
             if len(rows.by_key) == 1:
-                self._connection.execute(rows.sql, *rows.by_key.values())
+                self._connection.execute(text, *map(in_order, rows.by_key.values()))
             else:
-                self._connection.executemany(rows.sql, rows.by_key.values())
+                self._connection.executemany(text, map(in_order, rows.by_key.values()))
 
     def drop(self) -> None:
         """What was put is not to be written."""
         self._pending.take()
 
-    def _execute(self, sql: str, values: Mapping[str, Any]) -> sqlite3.Cursor:
+    def _execute(self, text: str, in_order: Sequence[Any]) -> sqlite3.Cursor:
         if self._pending.groups:
             self.flush()
-        return self._connection.execute(sql, values)
+        return self._connection.execute(text, in_order)
 
 
-def _expanded(sql: str, values: Mapping[str, Value | Sequence[str]]) -> tuple[str, Mapping[str, Any]]:
-    """`:name` of a sequence becomes a parameter for each element."""
-    if "IN (:" not in sql:
-        return sql, values
-    flat: dict[str, Value] = {}
-    for name, value in values.items():
-        if isinstance(value, str) or not isinstance(value, Sequence):
-            flat[name] = value
-            continue
-        names = [f"{name}_{index}" for index in range(len(value))]
-        sql = sql.replace(f"(:{name})", "(" + ", ".join(f":{each}" for each in names) + ")")
-        flat.update(zip(names, value, strict=True))
-    return sql, flat
+def _expanded(sql: str, values: Mapping[str, Value | Sequence[str]]) -> tuple[str, Sequence[Any]]:
+    """`:name` of a sequence becomes a parameter for each element; then all are numbered."""
+    numbered = _numbered
+    if "IN (:" in sql:
+        numbered = _numbered_list
+        flat: dict[str, Value | Sequence[str]] = {}
+        for name, value in values.items():
+            if isinstance(value, str) or not isinstance(value, Sequence):
+                flat[name] = value
+                continue
+            names = [f"{name}_{index}" for index in range(len(value))]
+            sql = sql.replace(f"(:{name})", "(" + ", ".join(f":{each}" for each in names) + ")")
+            flat.update(zip(names, value, strict=True))
+        values = flat
+    text, in_order = numbered(sql)
+    return text, in_order(values)
 
 
-class _Waiting(NamedTuple):
+@cache
+def _numbered(sql: str) -> tuple[str, Callable[[Mapping[str, Any]], Sequence[Any]]]:
+    """The statement with `?1` … for `:name`, and what puts values in the order of these numbers.
+
+    The module asks SQLite for the name of each parameter again each time, and lets go of the interpreter's lock for it.
+    """
+    numbers: dict[str, int] = {}
+
+    def numbered(found: re.Match[str]) -> str:
+        return f"?{numbers.setdefault(found[1], len(numbers) + 1)}"
+
+    text = _NAME.sub(numbered, sql)
+    if len(numbers) > 1:
+        return text, itemgetter(*numbers)
+    return text, lambda values: [values[name] for name in numbers]
+
+
+_numbered_list: Final = lru_cache(2_000)(_numbered.__wrapped__)  # one for each number of elements
+_NAME: Final = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
+
+# The module would ask None for `__conform__` and what it adapts to for `__adapt__`, each time: a hundredth of a send.
+sqlite3.register_adapter(type(None), {None: None}.get)
+
+
+class _Waiting(msgspec.Struct):
     """A call that waits for its turn, and for its commit."""
 
     work: Callable[[SqliteTx], Any]
@@ -184,7 +220,7 @@ class _Waiting(NamedTuple):
     ahead: Ahead | None
 
 
-class _Done(NamedTuple):
+class _Done(msgspec.Struct):
     """A call that has run; its answer leaves after the commit."""
 
     future: asyncio.Future[Any]
@@ -282,8 +318,10 @@ class SqliteDatabase:
 
     # Writing
 
-    async def write(self, work: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._write(lambda tx: work(tx, *args, **kwargs))
+    def write(
+        self, work: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, T]:
+        return self._write(lambda tx: work(tx, *args, **kwargs))
 
     async def _write(self, call: Callable[[SqliteTx], T], *, together: bool = False, ahead: Ahead | None = None) -> T:
         if self._closed or len(self._waiting) >= WAITING_CALLS_MAX:
@@ -297,20 +335,20 @@ class SqliteDatabase:
             loop.call_soon(self._run_batch, loop, context=Context())
         return await future
 
-    async def write_in_turn(
+    def write_in_turn(
         self, resource: str, work: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        return await self.write(work, *args, **kwargs)  # there is one writer
+    ) -> Coroutine[Any, Any, T]:
+        return self.write(work, *args, **kwargs)  # there is one writer
 
-    async def write_together(
+    def write_together(
         self,
         resource: str,
         ahead: Ahead | None,
         work: Callable[Concatenate[Any, P], T],
         *args: P.args,
         **kwargs: P.kwargs,
-    ) -> T:
-        return await self._write(lambda tx: work(tx, *args, **kwargs), together=True, ahead=ahead)
+    ) -> Coroutine[Any, Any, T]:
+        return self._write(lambda tx: work(tx, *args, **kwargs), together=True, ahead=ahead)
 
     def write_now(self, work: Callable[[SqliteTx], T]) -> T:
         """`write` for callers without an event loop: start-up, commands. Blocks until it is on disk."""
@@ -521,13 +559,13 @@ class SqliteDatabase:
 
 
 def _answer(done: list[_Done]) -> None:
-    for future, result, error in done:
-        if future.done():  # the caller gave up waiting
+    for each in done:
+        if each.future.done():  # the caller gave up waiting
             continue
-        if error is None:
-            future.set_result(result)
+        if each.error is None:
+            each.future.set_result(each.result)
         else:
-            future.set_exception(error)
+            each.future.set_exception(each.error)
 
 
 def _size(file: Path) -> int:

@@ -1,11 +1,11 @@
 """An HTTP exchange as values: what the listener hands in, and what it is to send."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
+class HttpRequest(msgspec.Struct, frozen=True):
     """A request as it was received.
 
     `raw_path` and `raw_query` are still percent-encoded, one character for each byte (latin-1), without the `?`;
@@ -21,8 +21,7 @@ class HttpRequest:
     """The address that the connection came from; '' if unknown."""
 
 
-@dataclass(frozen=True, slots=True)
-class HttpResponse:
+class HttpResponse(msgspec.Struct, frozen=True):
     """An answer, but for what every answer gets: request id, date, length, CORS."""
 
     status: int
