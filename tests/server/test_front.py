@@ -1,9 +1,11 @@
 import asyncio
 import http.client
 import json
+import logging
 import random
 import socket
 import ssl
+import threading
 
 import pytest
 
@@ -15,6 +17,11 @@ from .conftest import Run
 from .harness import HANDSHAKE, JSON, body, headers, running, status
 
 CLOSE = b"connection: close\r\n"
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """By this thread: other tests' servers go on in this process."""
+    return [record for record in caplog.records if record.thread == threading.get_ident()]
 
 
 def test_the_path_and_the_query_are_handed_on_still_encoded(run: Run) -> None:
@@ -353,7 +360,7 @@ def test_an_unexpected_failure_gets_500_with_the_id_and_no_more(run: Run, caplog
             assert b"inner life" not in answer
 
     run(scenario())
-    (record,) = [record for record in caplog.records if record.getMessage() == "request.failed"]
+    (record,) = [record for record in logged(caplog) if record.getMessage() == "request.failed"]
     assert record.exc_info
 
 
@@ -558,7 +565,7 @@ def test_without_file_descriptors_nobody_is_let_in_until_there_are_some(
             assert status(await world.say(b"GET /x HTTP/1.1\r\n" + CLOSE + b"\r\n")) == 200
 
     run(scenario())
-    assert [record.getMessage() for record in caplog.records] == ["front.accept_failed"] * 2
+    assert [record.getMessage() for record in logged(caplog)] == ["front.accept_failed"] * 2
 
 
 def test_the_port_is_known_after_the_start_and_the_url_can_be_called(run: Run) -> None:
@@ -744,4 +751,4 @@ def test_no_mutilated_request_gets_a_500(run: Run, caplog: pytest.LogCaptureFixt
                     assert not answer.startswith(b"5"), sent
 
     run(scenario())
-    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+    assert not [record for record in logged(caplog) if record.levelname == "ERROR"]
