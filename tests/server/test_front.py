@@ -232,12 +232,15 @@ def test_a_client_that_leaves_within_its_body_has_asked_nothing(run: Run) -> Non
 
 
 def test_a_client_that_ends_its_half_still_gets_its_answer(run: Run) -> None:
-    async def slowly(request: HttpRequest) -> HttpResponse:
-        await asyncio.sleep(0.05)  # the end of the client's half comes first
-        return HttpResponse(200, JSON, b"{}")
-
     async def scenario() -> None:
         async with running() as world:
+
+            async def slowly(request: HttpRequest) -> HttpResponse:
+                (connection,) = world.front._shared.connections
+                while not connection._at_eof:  # noqa: ASYNC110 - the end of the client's half comes first
+                    await asyncio.sleep(0.001)
+                return HttpResponse(200, JSON, b"{}")
+
             world.answer = slowly
             answer = await world.say(b"GET / HTTP/1.1\r\n\r\n", end=True)
             assert status(answer) == 200
@@ -681,18 +684,22 @@ def test_requests_are_the_same_in_whatever_pieces_they_come(run: Run) -> None:
 def test_a_request_that_waits_for_its_turn_is_not_cut_off(run: Run) -> None:
     """Its time to arrive is over when it has arrived, although the answer before it takes longer than that."""
 
-    async def slowly(request: HttpRequest) -> HttpResponse:
-        await asyncio.sleep(0.3 if request.raw_path == "/1" else 0)
-        return HttpResponse(200, JSON, request.raw_path.encode())
-
     async def scenario() -> None:
-        async with running(bounds=Bounds(request_timeout_s=0.1)) as world:
+        async with running(bounds=Bounds(request_timeout_s=0.5)) as world:
+            begun, answered = asyncio.Event(), asyncio.Event()
+
+            async def slowly(request: HttpRequest) -> HttpResponse:
+                begun.set()
+                await answered.wait()
+                return HttpResponse(200, JSON, request.raw_path.encode())
+
             world.answer = slowly
             peer = await world.peer()
             peer.writer.write(b"GET /1 HTTP/1.1\r\n\r\nGET /2 HT")
-            await peer.writer.drain()
-            await asyncio.sleep(0.02)  # the second request comes in pieces, and waits then
+            await begun.wait()  # the second request comes in pieces, and waits then
             peer.writer.write(b"TP/1.1\r\n" + CLOSE + b"\r\n")
+            await asyncio.sleep(0.6)
+            answered.set()
             answers = await peer.reader.read()
             assert [part[-2:] for part in answers.split(b"HTTP/1.1 ")[1:]] == [b"/1", b"/2"]
             peer.writer.close()
