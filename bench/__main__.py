@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 import uvloop
 from rich.console import Console
 
-from bench import fan_out, flow, machine, noise, report, results, scale, scale_report, sends, servers, start_up
+from bench import command, fan_out, flow, machine, noise, report, results, scale, scale_report, sends, servers, start_up
 from bench.client import Failed
 from bench.comparison import command as comparison
 from bench.peers import report as peers_report
@@ -165,9 +164,4 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    # As Ctrl-C, which also event loops know: what was started is ended.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    command.run(main)

@@ -33,6 +33,7 @@ def rows(results: Results) -> Iterator[Row]:
             f"floor: {_rate(sends.floor)}",
             _ratio(sends.ratio),
         )
+        yield Row("the same", _rate(sends.campana), f"thin floor: {_rate(sends.thin_floor)}", _ratio(sends.thin_ratio))
     noise = results.noise
     for how, rate, ratio, noisy in (
         ("rates off", noise.without_rates, noise.ratio_without_rates, noise.noisy_per_second_without_rates),

@@ -39,6 +39,9 @@ class Sends(msgspec.Struct, frozen=True):
     floor: Rate
     ratio: Spread
     """Campana's rate by the floor's, of paired rounds."""
+    thin_floor: Rate
+    """The floor without Campana's front, store or patience."""
+    thin_ratio: Spread
     generator_per_second: int
     """What the load generator reaches against a server that does nothing."""
 

@@ -170,19 +170,22 @@ def _found(pattern: re.Pattern[bytes], answers: list[bytes]) -> list[bytes]:
 
 
 async def measure(plan: Plan, folder: Path, key: Key, tell: Callable[[str], None]) -> list[Sends]:
-    """Campana and the floor by turns, for each number of senders; then what the load generator can do."""
+    """Campana and both floors by turns, for each number of senders; then what the load generator can do."""
     with ExitStack() as stack:
         server = stack.enter_context(servers.campana(folder / "campana", key))
         floor_server = stack.enter_context(servers.own("floor", folder / "floor", key, core=0))
+        thin_server = stack.enter_context(servers.own("thin_floor", folder / "thin_floor", key, core=0))
         nothing_server = stack.enter_context(servers.own("nothing", folder / "nothing", key, core=0))
         campana = await Contender.campana(server)
         floor = await Contender.bare(floor_server, signed=True)
+        thin_floor = await Contender.bare(thin_server, signed=True)
         nothing = await Contender.bare(nothing_server, signed=False)
         figures = []
         for senders in plan.senders:
             ours: list[Round] = []
-            theirs: list[Round] = []
-            turns = [(campana, ours), (floor, theirs)]
+            floors: list[Round] = []
+            thin_floors: list[Round] = []
+            turns = [(floor, floors), (campana, ours), (thin_floor, thin_floors)]
             for number in range(plan.send_rounds):
                 tell(f"sends, {senders} at once, round {number + 1} of {plan.send_rounds}")
                 for contender, rounds in turns:
@@ -193,12 +196,14 @@ async def measure(plan: Plan, folder: Path, key: Key, tell: Callable[[str], None
                 Sends(
                     senders=senders,
                     campana=_rate(ours),
-                    floor=_rate(theirs),
-                    ratio=paired([each.per_second for each in ours], [each.per_second for each in theirs]),
+                    floor=_rate(floors),
+                    ratio=_ratio(ours, floors),
+                    thin_floor=_rate(thin_floors),
+                    thin_ratio=_ratio(ours, thin_floors),
                     generator_per_second=round(generator.per_second),
                 )
             )
-        for each in (campana, floor, nothing):
+        for each in (campana, floor, thin_floor, nothing):
             await each.close()
         return figures
 
@@ -209,3 +214,7 @@ def _rate(rounds: list[Round]) -> Rate:
         p50=Spread.of([each.p50 for each in rounds]).median,
         p99=Spread.of([each.p99 for each in rounds]).median,
     )
+
+
+def _ratio(ours: list[Round], theirs: list[Round]) -> Spread:
+    return paired([each.per_second for each in ours], [each.per_second for each in theirs])

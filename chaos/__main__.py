@@ -5,7 +5,6 @@ import asyncio
 import os
 import random
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -15,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
-from bench import machine
+from bench import command, machine
 from bench.signing import Key
 from rich.console import Console
 from tests.stories.crash_history import History, complaints, course
@@ -236,9 +235,4 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    # As Ctrl-C, which also event loops know: what was started is ended.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    command.run(main)

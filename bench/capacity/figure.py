@@ -78,7 +78,7 @@ def _grid() -> list[str]:
         y = _y(share)
         stroke = 'stroke="#222" stroke-dasharray="5 4"' if share == 1 else 'stroke="#ddd"'
         parts.append(f'<line x1="{LEFT}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}" {stroke}/>')
-        parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end" fill="#333">{share:,.0%}</text>')
+        parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end" fill="#333">{100 * share:,.0f} %</text>')
     return parts
 
 

@@ -5,6 +5,7 @@ repeated soon.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from campana import arn, events, limits, log
@@ -36,8 +37,8 @@ from campana.unit_of_work import UnitOfWork, Units
 
 BATCH: Final = 200
 SHARED_BATCH: Final = 4_000
-"""Rows that nobody reads any more, on a database of its own: they are removed there in one statement, not here. So it
-can be for many nodes what 200 are for one."""
+"""Rows that nobody reads any more, on a database that nodes share: they are removed there in one statement, not here.
+So it can be for many nodes what 200 are for one."""
 LEAVING_BATCH: Final = 20  # who leaves a channel is an event there, ten times the work of removing a row
 EXPIRED_BATCH: Final = 20
 PURGED_BATCH: Final = 100
@@ -49,6 +50,22 @@ HOLD_MS: Final = 60 * 60 * 1000
 FORBIDDEN: Final = 4003  # WebSocket close code (spec/realtime.md §3)
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Timed work; `work` is given how many rows it may take on in its transaction, and returns how many it did."""
+
+    work: Callable[[UnitOfWork, int], int]
+    rows: int
+    rows_shared: int
+    """As `rows`, on a database that nodes share."""
+    for_good: bool = False
+    """It removes what people made, because of its age."""
+
+    @property
+    def name(self) -> str:
+        return self.work.__name__
+
+
 class Sweeper:
     """Runs the steps one after the other, for ever."""
 
@@ -58,7 +75,7 @@ class Sweeper:
         units: Units,
         clock: Clock,
         metrics: Metrics | None = None,
-        steps: "tuple[Step, ...] | None" = None,
+        steps: tuple[Step, ...] | None = None,
     ) -> None:
         """`steps`: others than `STEPS`."""
         self._metrics = metrics or Metrics()
@@ -66,8 +83,8 @@ class Sweeper:
         self._units = units
         self._clock = clock
         self._steps = STEPS if steps is None else steps
-        self._batch = BATCH if db.exclusive else SHARED_BATCH
-        self._batches: dict[Step, int] = {}  # of those that failed: less, until it works
+        self._rows = {step: step.rows if db.exclusive else step.rows_shared for step in self._steps}
+        self._rows_now = dict(self._rows)  # after a failure less, until it works
         self._seen_at = 0
         self._hold_until = 0
 
@@ -77,19 +94,19 @@ class Sweeper:
         while True:
             worked = 0
             for step in self._steps:
-                if step in FOR_GOOD and self._clock_is_doubtful():
+                if step.for_good and self._clock_is_doubtful():
                     continue
-                batch = self._batches.get(step, self._batch)
+                rows = self._rows_now[step]
                 try:
-                    if rows := await self._db.write(_alone, self._units, step, batch):
-                        worked += rows
-                        self._metrics.sweeper_rows.labels(step.__name__).inc(rows)
-                    self._batches[step] = min(2 * batch, self._batch)
+                    if done := await self._db.write(_alone, self._units, step, rows):
+                        worked += done
+                        self._metrics.sweeper_rows.labels(step.name).inc(done)
+                    self._rows_now[step] = min(2 * rows, self._rows[step])
                 except Exception:  # a full disk passes; without this loop nothing would ever be cleaned up
                     # On a slow disk so many rows may take longer than a statement is given.
-                    self._batches[step] = max(batch // 2, BATCH)
-                    self._metrics.sweeper_failures.labels(step.__name__).inc()
-                    log.exception("sweeper.failed", step=step.__name__)
+                    self._rows_now[step] = max(rows // 2, 1)
+                    self._metrics.sweeper_failures.labels(step.name).inc()
+                    log.exception("sweeper.failed", step=step.name)
             await self._clock.sleep(PAUSE_IN_WORK_S if worked else PAUSE_S)
 
     def _clock_is_doubtful(self) -> bool:
@@ -105,29 +122,25 @@ class Sweeper:
 
     async def settle(self) -> None:
         """Run all steps until none finds anything. Raises what the database raises."""
-        while sum([await self._db.write(_in_turn, self._units, step, self._batch) for step in self._steps]):
+        while sum([await self._db.write(_in_turn, self._units, step, rows) for step, rows in self._rows.items()]):
             pass
 
 
-Step = Callable[[UnitOfWork, int], int]
-
-
-def _alone(tx: Tx, units: Units, step: Step, batch: int) -> int:
+def _alone(tx: Tx, units: Units, step: Step, rows: int) -> int:
     """The step, unless another node is at it."""
-    return units.run(tx, step, batch) if tx.try_lock(_name(step)) else 0
+    return units.run(tx, step.work, rows) if tx.try_lock(_resource(step)) else 0
 
 
-def _in_turn(tx: Tx, units: Units, step: Step, batch: int) -> int:
+def _in_turn(tx: Tx, units: Units, step: Step, rows: int) -> int:
     """The step, after another node that is at it."""
-    return units.run_on(tx, _name(step), step, batch)
+    return units.run_on(tx, _resource(step), step.work, rows)
 
 
-def _name(step: Step) -> str:
-    return f"sweeper {step.__name__}"
+def _resource(step: Step) -> str:
+    return f"sweeper {step.name}"
 
 
-# Each step returns how many rows it worked on. What calls write as well is locked, and then looked at again. `batch` is
-# how many rows may go at once that nobody reads any more.
+# The work of the steps. What calls write as well is locked, and then looked at again.
 
 
 def forget_old_journal(unit: UnitOfWork, batch: int) -> int:
@@ -158,7 +171,7 @@ def continue_deletions(unit: UnitOfWork, batch: int) -> int:
 
 def remove_expired_users(unit: UnitOfWork, batch: int) -> int:
     """As DeleteAppInstanceUser would."""
-    found = identities.expired(unit.tx, unit.now, EXPIRED_BATCH)
+    found = identities.expired(unit.tx, unit.now, batch)
     unit.tx.lock(*(each.arn for each in found))
     for each in found:
         row = identities.find(unit.tx, each.arn)
@@ -170,7 +183,7 @@ def remove_expired_users(unit: UnitOfWork, batch: int) -> int:
 
 def remove_expired_channels(unit: UnitOfWork, batch: int) -> int:
     """As DeleteChannel would. One that expires by its last message may have had one meanwhile."""
-    found = channels.expiring(unit.tx, unit.now, EXPIRED_BATCH)
+    found = channels.expiring(unit.tx, unit.now, batch)
     unit.tx.lock(*(each.arn for each in found))
     for each in found:
         row = channels.find(unit.tx, each.arn)
@@ -189,36 +202,34 @@ def remove_expired_channels(unit: UnitOfWork, batch: int) -> int:
 
 def purge_old_messages(unit: UnitOfWork, batch: int) -> int:
     """As retention settings want it."""
-    return retention.purge(unit, PURGED_BATCH)
+    return retention.purge(unit, batch)
 
 
 def balance_sub_channels(unit: UnitOfWork, batch: int) -> int:
-    """A sub-channel that became too small is joined with another."""
-    row = sub_channels.to_balance(unit.tx, unit.now)
-    if row is None:
-        return 0
-    unit.tx.lock(row.channel_arn)
-    channel = channels.find(unit.tx, row.channel_arn)
-    if channel is None:
-        sub_channels.balanced(unit.tx, row.channel_arn)
-    else:
-        elastic_members.balance(unit, channel)
-    return 1
+    """A sub-channel that became too small is joined with another; each time some of its members move."""
+    for balanced in range(batch):
+        row = sub_channels.to_balance(unit.tx, unit.now)
+        if row is None:
+            return balanced
+        unit.tx.lock(row.channel_arn)
+        channel = channels.find(unit.tx, row.channel_arn)
+        if channel is None:
+            sub_channels.balanced(unit.tx, row.channel_arn)
+        else:
+            elastic_members.balance(unit, channel)
+    return batch
 
 
-STEPS: Final[tuple[Step, ...]] = (
-    continue_deletions,
-    balance_sub_channels,
-    remove_expired_users,
-    remove_expired_channels,
-    purge_old_messages,
-    forget_old_journal,
-    forget_old_answers,
-    forget_completed_executions,
+STEPS: Final = (
+    Step(continue_deletions, BATCH, SHARED_BATCH),
+    Step(balance_sub_channels, 1, 1),
+    Step(remove_expired_users, EXPIRED_BATCH, EXPIRED_BATCH, for_good=True),
+    Step(remove_expired_channels, EXPIRED_BATCH, EXPIRED_BATCH, for_good=True),
+    Step(purge_old_messages, PURGED_BATCH, PURGED_BATCH, for_good=True),
+    Step(forget_old_journal, BATCH, SHARED_BATCH),
+    Step(forget_old_answers, BATCH, SHARED_BATCH),
+    Step(forget_completed_executions, BATCH, SHARED_BATCH),
 )
-
-FOR_GOOD: Final = frozenset({remove_expired_users, remove_expired_channels, purge_old_messages})
-"""Steps that remove what people made, because of its age."""
 
 
 def _remove_some(unit: UnitOfWork, deleted_arn: str, batch: int) -> int:

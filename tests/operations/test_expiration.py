@@ -180,10 +180,9 @@ def test_a_user_goes_as_if_deleted(app: App) -> None:
     assert is_alive(fresh)
 
 
-def test_many_that_expire_at_once_go_in_batches(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweeper, "EXPIRED_BATCH", 2)
+def test_many_that_expire_at_once_go_in_batches(app: App) -> None:
     ann = app.user("ann")
-    channels = [ann.makes_channel(ExpirationSettings=BY_CREATION) for _ in range(5)]
+    channels = [ann.makes_channel(ExpirationSettings=BY_CREATION) for _ in range(2 * sweeper.EXPIRED_BATCH + 1)]
     days(app, 2)
     assert not any(is_there(ann, channel) for channel in channels)
 

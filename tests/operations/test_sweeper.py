@@ -49,6 +49,7 @@ def test_a_step_that_is_too_much_for_the_database_goes_on_with_less(
         others.add(batch)
         return 0
 
+    steps = tuple(sweeper.Step(work, 200, 4_000) for work in (slow, idle))
     db = SqliteDatabase(tmp_path / "campana.db")
     monkeypatch.setattr(db, "exclusive", False)
     clock = RoundsClock()
@@ -56,11 +57,11 @@ def test_a_step_that_is_too_much_for_the_database_goes_on_with_less(
 
     async def run() -> None:
         with pytest.raises(asyncio.CancelledError):
-            await sweeper.Sweeper(db, Units(clock, Ids(1), Settings()), clock, steps=(slow, idle)).run()
+            await sweeper.Sweeper(db, Units(clock, Ids(1), Settings()), clock, steps=steps).run()
         await db.close()
 
     asyncio.run(run())
 
     assert asked[:4] == [4_000, 2_000, 1_000, 2_000]
     assert len(removed) >= ROUNDS // 2 - 1
-    assert others == {sweeper.SHARED_BATCH}  # another step's trouble is none of theirs
+    assert others == {4_000}  # another step's trouble is none of theirs

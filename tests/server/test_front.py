@@ -1,9 +1,11 @@
 import asyncio
 import http.client
 import json
+import logging
 import random
 import socket
 import ssl
+import threading
 
 import pytest
 
@@ -15,6 +17,11 @@ from .conftest import Run
 from .harness import HANDSHAKE, JSON, body, headers, running, status
 
 CLOSE = b"connection: close\r\n"
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """By this thread: other tests' servers go on in this process."""
+    return [record for record in caplog.records if record.thread == threading.get_ident()]
 
 
 def test_the_path_and_the_query_are_handed_on_still_encoded(run: Run) -> None:
@@ -225,12 +232,15 @@ def test_a_client_that_leaves_within_its_body_has_asked_nothing(run: Run) -> Non
 
 
 def test_a_client_that_ends_its_half_still_gets_its_answer(run: Run) -> None:
-    async def slowly(request: HttpRequest) -> HttpResponse:
-        await asyncio.sleep(0.05)  # the end of the client's half comes first
-        return HttpResponse(200, JSON, b"{}")
-
     async def scenario() -> None:
         async with running() as world:
+
+            async def slowly(request: HttpRequest) -> HttpResponse:
+                (connection,) = world.front._shared.connections
+                while not connection._at_eof:  # noqa: ASYNC110 - the end of the client's half comes first
+                    await asyncio.sleep(0.001)
+                return HttpResponse(200, JSON, b"{}")
+
             world.answer = slowly
             answer = await world.say(b"GET / HTTP/1.1\r\n\r\n", end=True)
             assert status(answer) == 200
@@ -353,7 +363,7 @@ def test_an_unexpected_failure_gets_500_with_the_id_and_no_more(run: Run, caplog
             assert b"inner life" not in answer
 
     run(scenario())
-    (record,) = [record for record in caplog.records if record.getMessage() == "request.failed"]
+    (record,) = [record for record in logged(caplog) if record.getMessage() == "request.failed"]
     assert record.exc_info
 
 
@@ -558,7 +568,7 @@ def test_without_file_descriptors_nobody_is_let_in_until_there_are_some(
             assert status(await world.say(b"GET /x HTTP/1.1\r\n" + CLOSE + b"\r\n")) == 200
 
     run(scenario())
-    assert [record.getMessage() for record in caplog.records] == ["front.accept_failed"] * 2
+    assert [record.getMessage() for record in logged(caplog)] == ["front.accept_failed"] * 2
 
 
 def test_the_port_is_known_after_the_start_and_the_url_can_be_called(run: Run) -> None:
@@ -674,18 +684,22 @@ def test_requests_are_the_same_in_whatever_pieces_they_come(run: Run) -> None:
 def test_a_request_that_waits_for_its_turn_is_not_cut_off(run: Run) -> None:
     """Its time to arrive is over when it has arrived, although the answer before it takes longer than that."""
 
-    async def slowly(request: HttpRequest) -> HttpResponse:
-        await asyncio.sleep(0.3 if request.raw_path == "/1" else 0)
-        return HttpResponse(200, JSON, request.raw_path.encode())
-
     async def scenario() -> None:
-        async with running(bounds=Bounds(request_timeout_s=0.1)) as world:
+        async with running(bounds=Bounds(request_timeout_s=0.5)) as world:
+            begun, answered = asyncio.Event(), asyncio.Event()
+
+            async def slowly(request: HttpRequest) -> HttpResponse:
+                begun.set()
+                await answered.wait()
+                return HttpResponse(200, JSON, request.raw_path.encode())
+
             world.answer = slowly
             peer = await world.peer()
             peer.writer.write(b"GET /1 HTTP/1.1\r\n\r\nGET /2 HT")
-            await peer.writer.drain()
-            await asyncio.sleep(0.02)  # the second request comes in pieces, and waits then
+            await begun.wait()  # the second request comes in pieces, and waits then
             peer.writer.write(b"TP/1.1\r\n" + CLOSE + b"\r\n")
+            await asyncio.sleep(0.6)
+            answered.set()
             answers = await peer.reader.read()
             assert [part[-2:] for part in answers.split(b"HTTP/1.1 ")[1:]] == [b"/1", b"/2"]
             peer.writer.close()
@@ -744,4 +758,4 @@ def test_no_mutilated_request_gets_a_500(run: Run, caplog: pytest.LogCaptureFixt
                     assert not answer.startswith(b"5"), sent
 
     run(scenario())
-    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+    assert not [record for record in logged(caplog) if record.levelname == "ERROR"]
