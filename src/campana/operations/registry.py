@@ -71,7 +71,7 @@ def operation(
 
     `allow`: who may call, as rows of facts (auth/roles.py). `iam`: by default `on`; an empty one without a bearer
     stands for the resource `*`. `reads`: by default whether the method is GET. `rate`: a row of limits.py. `together`:
-    it writes only what belongs to `on`, and nothing that calls look up ahead (store/standing.py) but what it tells them.
+    it writes only what belongs to `on`, and nothing that others look up ahead (store/standing.py).
     Raises TypeError at import if name or annotations disagree with the contract.
     """
     matched = iam if iam is not None else () if on is None else (on,)
