@@ -1,5 +1,6 @@
 """What the tests of channel flows say often."""
 
+import asyncio
 import queue
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -118,20 +119,31 @@ def told(events: list[Heard]) -> list[tuple[str, str, str]]:
 
 
 class Writes:
-    """The writing transactions of a server: `ended` gets (operation or function, arguments) when one has ended."""
+    """The writing transactions of a server: `ended` gets (operation or function, arguments) when one has ended.
+
+    What earlier messages' invocations have to write is written before.
+    """
 
     def __init__(self, server: RunningServer) -> None:
+        self._server = server
         self.ended: queue.Queue[tuple[str, tuple[Any, ...]]] = queue.Queue()
         self.queued: queue.Queue[str] = queue.Queue()
         self._database = server.server._db
         self._patch = pytest.MonkeyPatch()
 
     def __enter__(self) -> "Writes":
+        self._server.run(self._earlier_ones())
         self._watch("write", lambda *arguments: arguments)
         if not isinstance(self._database, SqliteDatabase):  # there `write` does it
             self._watch("write_in_turn", lambda resource, *arguments: arguments)
         self._watch("write_together", lambda resource, ahead, *arguments: arguments)
         return self
+
+    async def _earlier_ones(self) -> None:
+        runner = self._server.server._runner
+        assert runner is not None
+        if runner._tasks:
+            await asyncio.wait(runner._tasks)
 
     def __exit__(self, *exception: object) -> None:
         self._patch.undo()
