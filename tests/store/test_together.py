@@ -163,3 +163,22 @@ def test_one_whose_rows_collide_fails_alone(hall: Database) -> None:
         lambda tx: tx.answers([Question("SELECT name FROM secrets WHERE value = '1' ORDER BY name", {})])[0]
     )
     assert names == [("a",), ("b",), ("there",)]
+
+
+def test_who_looks_after_one_that_collides_suffers_nothing_and_hides_nothing(hall: Database) -> None:
+    def write(tx: Tx) -> str:
+        tx.put("INSERT INTO secrets (name, value) VALUES ('there', '1')")
+        return "written"
+
+    def look(tx: Tx) -> int:
+        return int(tx.scalar("SELECT COUNT(*) FROM secrets WHERE name = 'there'"))
+
+    async def story() -> list[Any]:
+        await together(hall, ANN, write)
+        calls = [together(hall, ANN, each) for each in (look, write, look)]
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    before, failed, after = asyncio.run(story())
+
+    assert (before, after) == (1, 1)
+    assert isinstance(failed, Exception)

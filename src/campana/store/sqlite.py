@@ -68,7 +68,7 @@ class SqliteTx:
         self.now = 0
         self.notices: list[object] = []
         self.wrote = False
-        """Whether anything was put since it was last set to False."""
+        """Whether anything was put, or what was put was written, since it was last set to False."""
 
     def one(self, row: type[R], sql: str, /, **values: Value) -> R | None:
         text, in_order = _numbered(sql)
@@ -149,6 +149,10 @@ class SqliteTx:
 
     def flush(self) -> None:
         """Write what was put."""
+        if self._pending.groups:
+            self.wrote = (
+                True  # maybe what others put: fails it here, it must not be taken for this call's refusal alone
+            )
         for rows in self._pending.take():
             text, in_order = _numbered(rows.sql)
             if len(rows.by_key) == 1:
